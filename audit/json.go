@@ -1,0 +1,6 @@
+package audit
+
+// JSON is the record as its line in the log has it, without the newline.
+func (e *Entry) JSON() ([]byte, error) {
+	return appendBody(appendHead(nil, e.Record.Seq, e.Prev, e.Record.Time), &e.Record)
+}

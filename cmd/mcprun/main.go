@@ -1,0 +1,15 @@
+// Command mcprun is the client: it asks the daemon, prints and exits.
+package main
+
+import (
+	"os"
+
+	"github.com/mcprun/mcprun/internal/cli"
+)
+
+var version = "development" // set by the linker
+
+func main() {
+	app := &cli.App{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Version: version}
+	os.Exit(app.Main(os.Args[1:]))
+}

@@ -1,0 +1,121 @@
+// Package gate decides, without I/O and without a clock, whether one call of one
+// tool may go on: (call, pinned definition, policy) → [mcprun.Decision]. It also
+// judges definitions before they are pinned ([Lint]) and proposes a risk class
+// for each ([Propose]).
+//
+// A call passes only if the tool is pinned, granted, not withheld, and its
+// arguments satisfy the pinned schema with every name in it declared. Whatever
+// cannot be judged is refused.
+//
+// What it does not protect: a schema that allows a dangerous value allows it
+// here (paths, URLs, commands and SQL are other checks'); a description can
+// mislead a model in words that no list of phrases finds, which is why such
+// findings only raise a risk and the pin is what holds; what a tool does with a
+// valid call is the sandbox's business. Values must have passed strictjson: the
+// last of two equal keys is the one that is judged.
+package gate
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/internal/strictjson"
+)
+
+// Call is one tools/call as the front read it.
+type Call struct {
+	Server    mcprun.ServerName
+	Tool      mcprun.ToolName
+	Arguments jsontext.Value // through strictjson; nil is the same as {}
+	Principal mcprun.Principal
+}
+
+// Decide judges one call. The same call always gets the same decision. A nil or
+// zero Policy denies everything.
+func (p *Policy) Decide(c Call) mcprun.Decision {
+	if p == nil || c.Server != p.server {
+		return deny(mcprun.Block, RuleServerMismatch, fmt.Sprintf("no policy for server %s", shown(string(c.Server))), "")
+	}
+	e, ok := p.tools[c.Tool]
+	switch {
+	case !ok:
+		return p.unknown(c.Tool)
+	case e.rule != "":
+		return deny(mcprun.Block, e.rule, e.reason, e.hint)
+	case !e.granted:
+		return deny(mcprun.Block, RuleNotGranted, fmt.Sprintf("%s is pinned but server.yaml does not grant it", c.Tool), e.hint)
+	case e.tool == nil || e.tool.Risk == mcprun.Block:
+		return deny(mcprun.Block, RuleRiskBlock, fmt.Sprintf("server.yaml blocks %s", c.Tool), "")
+	}
+	if v := e.tool.checkArguments(c.Arguments); v != nil {
+		return deny(e.tool.Risk, v.rule, fmt.Sprintf("%s: %s", c.Tool, v.reason), v.hint)
+	}
+	return e.tool.byRisk()
+}
+
+func deny(risk mcprun.Risk, rule, reason, hint string) mcprun.Decision {
+	return mcprun.Decision{Verdict: mcprun.Deny, Risk: risk, Rule: rule, Reason: reason, Hint: hint}
+}
+
+// unknown refuses a tool that is not pinned and names the one that was meant, if
+// only case and separators are different.
+func (p *Policy) unknown(name mcprun.ToolName) mcprun.Decision {
+	var hint string
+	for _, known := range p.names() {
+		if foldName(string(known)) == foldName(string(name)) {
+			hint = fmt.Sprintf("did you mean %s?", known)
+			break
+		}
+	}
+	return deny(mcprun.Block, RuleUnknownTool, fmt.Sprintf("%s has no pinned tool %s", p.server, shown(string(name))), hint)
+}
+
+// byRisk turns the class of a valid call into a decision.
+func (t *Tool) byRisk() mcprun.Decision {
+	d := mcprun.Decision{Risk: t.Risk}
+	switch t.Risk {
+	case mcprun.Low:
+		d.Verdict, d.Rule, d.Reason = mcprun.Allow, RuleRiskLow, "low risk"
+	case mcprun.Medium:
+		d.Verdict, d.Rule, d.Reason = mcprun.Allow, RuleRiskMedium, "medium risk"
+	case mcprun.High:
+		d.Rule, d.Reason = RuleRiskHigh, fmt.Sprintf("%s is high risk: a human must approve it, and approvals are not built yet", t.Name)
+	default:
+		d.Rule, d.Reason = RuleRiskBlock, fmt.Sprintf("%s is blocked", t.Name)
+	}
+	if t.raised != "" {
+		d.Reason += " (raised: " + t.raised + ")"
+	}
+	return d
+}
+
+// checkArguments holds the arguments against the input schema; nil is no fault.
+func (t *Tool) checkArguments(raw jsontext.Value) *violation {
+	if len(raw) == 0 {
+		raw = jsontext.Value("{}")
+	}
+	value, err := strictjson.Decode(raw)
+	if err != nil {
+		return &violation{rule: RuleSchemaInvalid, reason: "the arguments are not JSON", hint: "send an object"}
+	}
+	if _, ok := value.(map[string]any); !ok {
+		return &violation{rule: RuleSchemaInvalid, reason: fmt.Sprintf("the arguments are %s, not an object", typeName(value)), hint: "send an object"}
+	}
+	return t.input.check(value)
+}
+
+// maxShown is how much of a caller's value a reason repeats: enough to find it,
+// too little to carry a secret or a page of text into the record.
+const maxShown = 64
+
+// shown quotes at most maxShown bytes of s with every unprintable character as
+// an escape.
+func shown(s string) string {
+	if len(s) <= maxShown {
+		return fmt.Sprintf("%q", s)
+	}
+	return fmt.Sprintf("%q…", strings.ToValidUTF8(s[:maxShown], ""))
+}

@@ -1,0 +1,174 @@
+package gate
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/lock"
+)
+
+// Policy is what one server may be asked to do. It never changes: Withhold and
+// Changed return another one. It is safe for concurrent use.
+type Policy struct {
+	server mcprun.ServerName
+	tools  map[mcprun.ToolName]entry
+}
+
+// entry is one tool in a policy. rule is set for a tool that is withheld.
+type entry struct {
+	pinned  lock.Tool
+	granted bool
+	tool    *Tool // nil where not granted
+	rule    string
+	reason  string
+	hint    string
+}
+
+// Problem is why a tool that server.yaml grants cannot be called.
+type Problem struct {
+	Tool mcprun.ToolName // "" if it concerns all of them
+	Err  error
+}
+
+// NewPolicy joins what is pinned with what server.yaml grants. The policy is
+// always usable: a tool with a problem is refused with the reason, and so is
+// everything if the file is for another server or missing.
+func NewPolicy(server mcprun.ServerName, file *lock.File, risks map[mcprun.ToolName]mcprun.Risk) (*Policy, []Problem) {
+	p := &Policy{server: server, tools: map[mcprun.ToolName]entry{}}
+	if file == nil {
+		return p, []Problem{{Err: fmt.Errorf("nothing is pinned; run mcprun lock")}}
+	}
+	if file.Server != server {
+		return p, []Problem{{Err: fmt.Errorf("the lock file is for server %s, not %s", visible(string(file.Server)), server)}}
+	}
+	var problems []Problem
+	alike := confusions(file)
+	for _, pinned := range file.Tools {
+		risk, granted := risks[pinned.Name]
+		e := newEntry(pinned, risk, granted, alike[pinned.Name])
+		if granted && e.rule != "" {
+			problems = append(problems, Problem{pinned.Name, fmt.Errorf("%s", e.reason)})
+		}
+		p.tools[pinned.Name] = e
+	}
+	for _, name := range slices.Sorted(maps.Keys(risks)) {
+		if _, ok := p.tools[name]; !ok {
+			problems = append(problems, Problem{name, fmt.Errorf("server.yaml grants it, but it is not pinned; run mcprun lock")})
+		}
+	}
+	return p, problems
+}
+
+// confusions returns, by name, why a tool's name is taken for another one's.
+func confusions(file *lock.File) map[mcprun.ToolName]string {
+	var names []string
+	for _, t := range file.Tools {
+		names = append(names, string(t.Name))
+	}
+	out := map[mcprun.ToolName]string{}
+	for _, f := range confusable(names) {
+		out[mcprun.ToolName(f.Tool)] = f.Reason
+	}
+	return out
+}
+
+func newEntry(pinned lock.Tool, risk mcprun.Risk, granted bool, alike string) entry {
+	e := entry{pinned: lock.Tool{Name: pinned.Name, Digest: pinned.Digest, Definition: pinned.Definition.Clone()}, granted: granted}
+	tool, err := Compile(e.pinned.Definition, risk)
+	switch {
+	case err != nil:
+		e.withhold(RuleWithheld, fmt.Sprintf("%s is withheld: %v", pinned.Name, err), "")
+	case tool.Name != pinned.Name:
+		e.withhold(RuleWithheld, fmt.Sprintf("%s is withheld: its definition is named %s", pinned.Name, tool.Name), "")
+	case alike != "":
+		e.withhold(RuleWithheld, fmt.Sprintf("%s is withheld: %s: %s", pinned.Name, LintConfusable, alike), "")
+	case !granted:
+		propose, _ := Propose(pinned.Definition)
+		e.hint = fmt.Sprintf("add to server.yaml:\ntools:\n  %s: {risk: %s}", pinned.Name, propose)
+	default:
+		e.tool = tool
+	}
+	return e
+}
+
+func (e *entry) withhold(rule, reason, hint string) {
+	e.rule, e.reason, e.hint = rule, reason, hint
+}
+
+// Server is the server that the policy is for.
+func (p *Policy) Server() mcprun.ServerName { return p.server }
+
+// Tool returns a tool that may be listed.
+func (p *Policy) Tool(name mcprun.ToolName) (*Tool, bool) {
+	e, ok := p.tools[name]
+	if !ok || !e.listed() {
+		return nil, false
+	}
+	return e.tool, true
+}
+
+func (e entry) listed() bool {
+	return e.granted && e.rule == "" && e.tool != nil && e.tool.Risk != mcprun.Block
+}
+
+// Listed returns the pinned definitions that clients are shown, in the order of
+// their names: granted, not blocked, not withheld.
+func (p *Policy) Listed() []jsontext.Value {
+	out := []jsontext.Value{}
+	for _, name := range p.names() {
+		if e := p.tools[name]; e.listed() {
+			out = append(out, e.pinned.Definition.Clone())
+		}
+	}
+	return out
+}
+
+func (p *Policy) names() []mcprun.ToolName { return slices.Sorted(maps.Keys(p.tools)) }
+
+// Withhold returns a copy in which one tool is refused for that reason.
+func (p *Policy) Withhold(tool mcprun.ToolName, reason string) *Policy {
+	return p.with(tool, RuleWithheld, fmt.Sprintf("%s is withheld: %s", tool, visible(reason)), "")
+}
+
+func (p *Policy) with(tool mcprun.ToolName, rule, reason, hint string) *Policy {
+	c := &Policy{server: p.server, tools: maps.Clone(p.tools)}
+	if c.tools == nil {
+		c.tools = map[mcprun.ToolName]entry{}
+	}
+	e := c.tools[tool]
+	e.withhold(rule, reason, hint)
+	c.tools[tool] = e
+	return c
+}
+
+// Changed returns a copy that trusts nothing that is not as it was pinned:
+// tools of the running server that differ from their pin, that are new, or that
+// are gone. With a nil file every tool is.
+func (p *Policy) Changed(current *lock.File) *Policy {
+	const review = "look at the change with mcprun lock, and commit it if it is meant"
+	if current == nil {
+		current = new(lock.File)
+	}
+	now := map[mcprun.ToolName]lock.Tool{}
+	out := p
+	for _, t := range current.Tools {
+		now[t.Name] = t
+		pinned, ok := p.tools[t.Name]
+		switch {
+		case !ok:
+			out = out.with(t.Name, RuleChanged, fmt.Sprintf("%s is new: it is not pinned", t.Name), review)
+		case !t.Same(pinned.pinned):
+			out = out.with(t.Name, RuleChanged, fmt.Sprintf("%s is not as it was pinned", t.Name), review)
+		}
+	}
+	for _, name := range p.names() {
+		if _, ok := now[name]; !ok {
+			out = out.with(name, RuleChanged, fmt.Sprintf("%s is pinned but the server no longer has it", name), review)
+		}
+	}
+	return out
+}

@@ -1,0 +1,131 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/audit"
+	"github.com/mcprun/mcprun/lock"
+)
+
+func (a *App) auditCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "audit", Short: "read and verify the record"}
+	cmd.AddCommand(a.auditTail(), a.auditVerify())
+	return cmd
+}
+
+func (a *App) auditTail() *cobra.Command {
+	var n int
+	var follow bool
+	cmd := &cobra.Command{
+		Use: "tail", Short: "show the last records", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+			defer stop()
+			err := audit.Tail(ctx, a.dirs.Audit(), n, follow, func(e audit.Entry) error {
+				if a.json {
+					raw, err := e.JSON()
+					if err != nil {
+						return err
+					}
+					_, err = fmt.Fprintf(a.Out, "%s\n", raw)
+					return err
+				}
+				a.showRecord(a.Out, &e.Record)
+				return nil
+			})
+			if err != nil && ctx.Err() == nil {
+				return &mcprun.Error{Class: mcprun.Failed, What: "reading the record", Err: err, Hint: "as root: mcprun audit verify"}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().IntVarP(&n, "lines", "n", 20, "how many of the last records")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what comes")
+	return cmd
+}
+
+// showRecord prints one record on one line.
+func (a *App) showRecord(w io.Writer, r *audit.Record) {
+	what := string(r.Server)
+	if r.Tool != "" {
+		what += "/" + string(r.Tool)
+	} else if r.Method != "" {
+		what += " " + r.Method
+	}
+	kind := string(r.Type)
+	switch r.Type {
+	case audit.TypeRefuse, audit.TypeKill, audit.TypeAccessDenied, audit.TypeToolChange:
+		kind = a.colour(red, kind)
+	case audit.TypeCall:
+		kind = a.colour(green, kind)
+	}
+	line := fmt.Sprintf("%6d %s %-8s %s", r.Seq, r.Time.Format("15:04:05.000"), kind, what)
+	for _, f := range []struct{ k, v string }{
+		{"rule", r.Rule}, {"outcome", r.Outcome}, {"by", string(r.Principal)}, {"who", r.Who}, {"why", r.Why}, {"reason", r.Reason},
+	} {
+		if f.v != "" {
+			line += " " + f.k + "=" + clipText(lock.Visible(f.v))
+		}
+	}
+	if r.Duration > 0 {
+		line += " took=" + r.Duration.Round(1000).String()
+	}
+	fmt.Fprintln(w, line)
+}
+
+func (a *App) auditVerify() *cobra.Command {
+	var since, key string
+	cmd := &cobra.Command{
+		Use: "verify", Short: "find any edit, drop, swap or cut in the record",
+		Long: "Verify the whole chain and its signed checkpoints. With --since, a checkpoint that was kept elsewhere\nproves that nothing before it was changed, even by one who holds the key.",
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if key == "" {
+				var err error
+				if key, err = audit.PublicKey(a.dirs.Keys()); err != nil {
+					return &mcprun.Error{Class: mcprun.Failed, What: "reading the record's public key", Err: err, Hint: "run as root, or give --key"}
+				}
+			}
+			opts := audit.VerifyOptions{PublicKey: key}
+			if since != "" {
+				raw, err := os.ReadFile(since)
+				if err != nil {
+					return &mcprun.Error{Class: mcprun.Usage, What: "reading the checkpoint", Err: err}
+				}
+				opts.Since = string(raw)
+			}
+			report, err := audit.Verify(a.dirs.Audit(), opts)
+			if err != nil {
+				return &mcprun.Error{Class: mcprun.Failed, What: "verifying the record", Err: err, Hint: "run as root; the record is in " + a.dirs.Audit()}
+			}
+			if err := a.print(report, func(w io.Writer) { showReport(w, report) }); err != nil {
+				return err
+			}
+			if !report.OK() {
+				return &mcprun.Error{Class: mcprun.Failed, What: "the record was changed", Hint: "keep the folder as it is and look at the named lines: " + a.dirs.Audit()}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&since, "since", "", "file with a checkpoint kept elsewhere")
+	cmd.Flags().StringVar(&key, "key", "", "the public key to trust (default: the one beside the record's key)")
+	return cmd
+}
+
+func showReport(w io.Writer, r audit.Report) {
+	fmt.Fprintf(w, "%d records in %d files, %d checkpoints; record %d is the newest that one covers\n", r.Records, r.Files, r.Checkpoints, r.Signed)
+	for _, p := range r.Problems {
+		fmt.Fprintf(w, "  %s\n", lock.Visible(p.Error()))
+	}
+	if r.OK() {
+		fmt.Fprintln(w, "the chain is whole")
+	}
+}

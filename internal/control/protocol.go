@@ -1,0 +1,136 @@
+// Package control is the daemon's own socket: typed requests, each with the
+// kernel's word on who asks.
+//
+// One connection carries one request: a line of JSON from the client, then lines
+// from the daemon: any number of progress lines and one that ends it. A connect
+// request turns the connection, or the pair of files sent with it, into an MCP
+// session. Two roles exist: operators may do everything, clients may list
+// servers and connect to them. Anybody else is refused.
+package control
+
+import (
+	"time"
+
+	"github.com/mcprun/mcprun"
+)
+
+// Op names a request.
+type Op string
+
+const (
+	OpVersion  Op = "version"
+	OpStart    Op = "start"
+	OpRun      Op = "run" // start, and kill when the connection ends
+	OpStop     Op = "stop"
+	OpKill     Op = "kill"
+	OpRevive   Op = "revive"
+	OpList     Op = "list"
+	OpInspect  Op = "inspect"
+	OpLogs     Op = "logs"
+	OpLock     Op = "lock"
+	OpConnect  Op = "connect"
+	OpShutdown Op = "shutdown"
+)
+
+// forClients are the requests that the client role may make.
+var forClients = map[Op]bool{OpVersion: true, OpList: true, OpConnect: true}
+
+// maxRequest bounds a request: server.yaml and server.lock with room around them.
+const maxRequest = 24 << 20
+
+// Request is what a client asks; which fields count depends on Op.
+type Request struct {
+	Op       Op                `json:"op"`
+	Server   mcprun.ServerName `json:"server,omitzero"`
+	Tool     mcprun.ToolName   `json:"tool,omitzero"`
+	All      bool              `json:"all,omitzero"`      // kill, revive: everything
+	Why      string            `json:"why,omitzero"`      // kill, revive
+	Manifest []byte            `json:"manifest,omitzero"` // start, run, lock: server.yaml
+	File     string            `json:"file,omitzero"`     // its absolute path: for messages, and for relative paths in it
+	Lock     []byte            `json:"lock,omitzero"`     // start, run: server.lock
+	Lines    int               `json:"lines,omitzero"`    // logs: how many of the last
+	Follow   bool              `json:"follow,omitzero"`   // logs
+	Files    bool              `json:"files,omitzero"`    // connect: stdin and stdout come with the request
+}
+
+// Reply is one line from the daemon.
+type Reply struct {
+	Progress string        `json:"progress,omitzero"`
+	Log      string        `json:"log,omitzero"`
+	Error    *mcprun.Error `json:"error,omitzero"`
+	Done     *Result       `json:"done,omitzero"`
+}
+
+// Result ends a request that was done.
+type Result struct {
+	Version *Version       `json:"version,omitzero"`
+	Server  *ServerStatus  `json:"server,omitzero"`
+	Servers []ServerStatus `json:"servers,omitzero"`
+	Killed  *KillReport    `json:"killed,omitzero"`
+	Inspect *Inspection    `json:"inspect,omitzero"`
+	Lock    []byte         `json:"lock,omitzero"`
+}
+
+// Version is what the daemon is made of.
+type Version struct {
+	Version string            `json:"version"`
+	Pid     int               `json:"pid"`
+	Parts   map[string]string `json:"parts"` // containerd, runc, libseccomp, cgroups
+	Audit   string            `json:"audit"` // folder of the record
+}
+
+// ServerStatus is one line of mcprun ps.
+type ServerStatus struct {
+	Name     mcprun.ServerName `json:"name"`
+	State    string            `json:"state"` // running, stopped, killed, failed
+	Why      string            `json:"why,omitzero"`
+	Instance string            `json:"instance,omitzero"`
+	Pid      int               `json:"pid,omitzero"`
+	Since    time.Time         `json:"since,omitzero"`
+	Image    mcprun.Digest     `json:"image,omitzero"`
+	Profile  string            `json:"profile,omitzero"`
+	Tools    int               `json:"tools"`    // shown to clients
+	Withheld int               `json:"withheld"` // pinned or offered, and not shown
+	Clients  int               `json:"clients"`
+	InFlight int               `json:"inFlight"`
+}
+
+// Inspection is all that the daemon can say of one server.
+type Inspection struct {
+	ServerStatus
+	File      string            `json:"file"`
+	Command   []string          `json:"command,omitzero"`
+	HostIDs   string            `json:"hostIds,omitzero"`
+	Cgroup    string            `json:"cgroup,omitzero"`
+	Syscalls  int               `json:"syscalls"`
+	Filter    int               `json:"filterInstructions"`
+	Resources map[string]string `json:"resources"`
+	Mounts    []string          `json:"mounts"`
+	Network   string            `json:"network"`
+	Policy    []ToolPolicy      `json:"tools_policy"`
+	Kills     []string          `json:"kills,omitzero"`
+	Notes     []string          `json:"notes,omitzero"`
+}
+
+// ToolPolicy is what would happen to a call of one tool.
+type ToolPolicy struct {
+	Tool  mcprun.ToolName `json:"tool"`
+	Risk  string          `json:"risk"`
+	State string          `json:"state"` // granted, withheld, not granted, killed
+	Why   string          `json:"why,omitzero"`
+}
+
+// KillReport is what a kill did, each step in the order of the ladder.
+type KillReport struct {
+	Target  string     `json:"target"`
+	Servers []string   `json:"servers,omitzero"` // whose processes are gone
+	Failed  int        `json:"failedCalls"`
+	Steps   []KillStep `json:"steps"`
+}
+
+// KillStep is one step with the time since the kill began.
+type KillStep struct {
+	Step  string        `json:"step"`
+	After time.Duration `json:"after"` // nanoseconds since the request
+	Note  string        `json:"note,omitzero"`
+}

@@ -1,0 +1,292 @@
+// Package daemon wires everything together: it opens the record, the switches
+// and the runtime, answers the control socket, and ends what it started.
+//
+// The order of start is that of what depends on what; the order of the end is
+// its reverse. After a crash the next start removes what is left (runtime.Open).
+package daemon
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/audit"
+	"github.com/mcprun/mcprun/internal/control"
+	"github.com/mcprun/mcprun/internal/failpoint"
+	"github.com/mcprun/mcprun/internal/front"
+	"github.com/mcprun/mcprun/internal/paths"
+	"github.com/mcprun/mcprun/limits"
+	"github.com/mcprun/mcprun/profiles/bpf"
+	"github.com/mcprun/mcprun/runtime"
+)
+
+// auditReserve is the disk space kept back so that a kill can be recorded on a full disk.
+const auditReserve = 1 << 20
+
+// Options is what a daemon is started with.
+type Options struct {
+	Dirs       paths.Dirs
+	Programs   string // folder of containerd, its shim, runc and mcprun-init
+	Containerd string // the host's containerd; "" for a private one
+	Access     control.Access
+	Version    string
+	Log        *slog.Logger
+}
+
+// Daemon is a running daemon.
+type Daemon struct {
+	opts     Options
+	record   *audit.Log
+	switches *limits.Switches
+	rt       *runtime.Runtime
+	stop     context.CancelFunc
+
+	mu      sync.Mutex
+	servers map[mcprun.ServerName]*server
+}
+
+// Run starts a daemon and serves until ctx ends, a request ends it, or something
+// that it cannot work without fails.
+func Run(ctx context.Context, opts Options, ready func()) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	unlock, err := claim(opts.Dirs)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	d := &Daemon{opts: opts, stop: stop, servers: make(map[mcprun.ServerName]*server)}
+	if err := d.open(ctx); err != nil {
+		return errors.Join(err, d.close())
+	}
+	srv, err := control.Listen(opts.Dirs.Socket(), opts.Access, d.handle, d.denied)
+	if err != nil {
+		return errors.Join(err, d.close())
+	}
+	failpoint.Hit("daemon.listening")
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(ctx) }()
+	go d.watchSignal(ctx)
+	d.opts.Log.Info("ready", "socket", opts.Dirs.Socket(), "pid", os.Getpid())
+	ready()
+	select {
+	case <-ctx.Done():
+	case err = <-served:
+	}
+	d.opts.Log.Info("stopping")
+	err = errors.Join(err, srv.Close())
+	d.stopAll(context.WithoutCancel(ctx))
+	srv.Wait()
+	return errors.Join(err, d.close(), os.RemoveAll(opts.Dirs.Socket()))
+}
+
+// watchSignal kills everything on SIGUSR1.
+func (d *Daemon) watchSignal(ctx context.Context) {
+	ch := make(chan os.Signal, 1)
+	signal.Notify(ch, syscall.SIGUSR1)
+	defer signal.Stop(ch)
+	for {
+		select {
+		case <-ch:
+			d.killAll("SIGUSR1", "a signal to the daemon")
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// claim makes the two folders and takes the lock that one daemon at a time holds.
+func claim(dirs paths.Dirs) (release func(), err error) {
+	for dir, mode := range map[string]os.FileMode{dirs.Run: 0o755, dirs.Data: 0o711} {
+		if err := os.MkdirAll(dir, mode); err != nil {
+			return nil, fmt.Errorf("making %s: %w", dir, err)
+		}
+	}
+	f, err := os.OpenFile(dirs.PidFile(), os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("claiming %s: %w", dirs.Run, err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		return nil, &mcprun.Error{Class: mcprun.Failed, What: "claiming " + dirs.Run, Why: "another mcprund runs with this folder", Hint: "mcprun version"}
+	}
+	f.Truncate(0)
+	fmt.Fprintf(f, "%d\n", os.Getpid())
+	return func() { f.Close() }, nil
+}
+
+func (d *Daemon) open(ctx context.Context) error {
+	var err error
+	if d.record, err = audit.Open(d.opts.Dirs.Audit(), audit.Options{KeyDir: d.opts.Dirs.Keys(), Reserve: auditReserve}); err != nil {
+		return fmt.Errorf("opening the record: %w", err)
+	}
+	if d.switches, err = limits.OpenSwitches(d.opts.Dirs.Switches()); err != nil {
+		return err
+	}
+	failpoint.Hit("daemon.record-open")
+	if err := d.recordStart(); err != nil {
+		return err
+	}
+	d.rt, err = runtime.Open(ctx, runtime.Options{Dirs: d.opts.Dirs, Programs: d.opts.Programs, Containerd: d.opts.Containerd, Log: d.opts.Log})
+	if err != nil {
+		return fmt.Errorf("opening the runtime: %w", err)
+	}
+	return nil
+}
+
+// recordStart says that a new life begins and which switches it finds thrown:
+// one may have been thrown with no daemon there to record it.
+func (d *Daemon) recordStart() error {
+	rec := &audit.Record{Type: audit.TypeDaemonStart, Who: d.opts.Version, Detail: map[string]string{"pid": fmt.Sprint(os.Getpid())}}
+	if err := d.record.AppendDurable(rec); err != nil {
+		return fmt.Errorf("recording the start: %w", err)
+	}
+	for _, k := range d.switches.All() {
+		rec := &audit.Record{Type: audit.TypeNote, Server: k.Server, Tool: k.Tool, Who: k.Who, Why: k.Why, Time: k.When,
+			Reason: "the kill switch of " + k.Target() + " is thrown, since " + k.When.Format(time.RFC3339)}
+		if err := d.record.Append(rec); err != nil {
+			return fmt.Errorf("recording the start: %w", err)
+		}
+	}
+	return nil
+}
+
+func (d *Daemon) close() error {
+	var errs []error
+	if d.rt != nil {
+		errs = append(errs, d.rt.Close())
+	}
+	if d.record != nil {
+		d.record.AppendDurable(&audit.Record{Type: audit.TypeDaemonStop})
+		errs = append(errs, d.record.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func (d *Daemon) denied(p control.Peer, op control.Op, why string) {
+	d.record.Append(&audit.Record{Type: audit.TypeAccessDenied, Principal: p.Principal(), Method: string(op), Reason: why,
+		Detail: map[string]string{"pid": fmt.Sprint(p.Pid)}})
+	d.opts.Log.Warn("access denied", "uid", p.UID, "op", op, "why", why)
+}
+
+// server returns the server of that name, making it if create says so.
+func (d *Daemon) server(name mcprun.ServerName, create bool) (*server, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := d.servers[name]
+	if s != nil {
+		return s, nil
+	}
+	if !create {
+		return nil, d.noSuch(name)
+	}
+	log, err := newServerLog(d.opts.Dirs.ServerLogs(), string(name))
+	if err != nil {
+		return nil, err
+	}
+	s = &server{d: d, name: name, front: front.NewServer(name, d.switches, d.record), log: log, op: make(chan struct{}, 1), state: "stopped"}
+	d.servers[name] = s
+	return s, nil
+}
+
+// noSuch says which servers there are; the caller holds mu.
+func (d *Daemon) noSuch(name mcprun.ServerName) error {
+	known := "none is started"
+	if len(d.servers) > 0 {
+		known = fmt.Sprintf("there are: %v", d.names())
+	}
+	return &mcprun.Error{Class: mcprun.Usage, What: fmt.Sprintf("no server is named %q", name), Why: known, Hint: "mcprun start server.yaml"}
+}
+
+func (d *Daemon) names() []mcprun.ServerName {
+	out := make([]mcprun.ServerName, 0, len(d.servers))
+	for n := range d.servers {
+		out = append(out, n)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (d *Daemon) all() []*server {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var out []*server
+	for _, n := range d.names() {
+		out = append(out, d.servers[n])
+	}
+	return out
+}
+
+// stopAll ends every server at once.
+func (d *Daemon) stopAll(ctx context.Context) {
+	var wg sync.WaitGroup
+	for _, s := range d.all() {
+		wg.Go(func() {
+			if err := s.stop(ctx, "the daemon stops", "daemon"); err != nil {
+				d.opts.Log.Error("stopping a server", "server", s.name, "err", err)
+			}
+			s.front.CloseSessions()
+		})
+	}
+	wg.Wait()
+}
+
+// newInstanceID names one container for ever.
+func newInstanceID(name mcprun.ServerName) string {
+	var b [5]byte
+	rand.Read(b[:])
+	return string(name) + "-" + hex.EncodeToString(b[:])
+}
+
+// versions names the parts, for version and doctor.
+func (d *Daemon) versions() map[string]string {
+	v := d.rt.Versions()
+	v["libseccomp"] = bpf.LibraryVersion()
+	return v
+}
+
+func timeNow() time.Time { return time.Now() }
+
+// Programs is the folder of the programs that belong to a daemon's: its own.
+func Programs() (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("finding the folder of the programs: %w", err)
+	}
+	return filepath.Dir(self), nil
+}
+
+// OwnMounts moves the process into a mount namespace of its own, where the
+// mounts of a private containerd stay unseen by the host and end with the last
+// process, and runs it anew there. What the host mounts later is still seen.
+func OwnMounts() error {
+	const mark = "MCPRUND_OWN_MOUNTS"
+	if os.Getenv(mark) != "" {
+		os.Unsetenv(mark)
+		return nil
+	}
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("making a mount namespace: %w", err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("making a mount namespace: %w", err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("making a mount namespace: %w", err)
+	}
+	return syscall.Exec(self, os.Args, append(os.Environ(), mark+"=1"))
+}

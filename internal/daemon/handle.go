@@ -1,0 +1,356 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	goruntime "runtime"
+	"strings"
+
+	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/audit"
+	"github.com/mcprun/mcprun/internal/control"
+	"github.com/mcprun/mcprun/internal/outbox"
+	"github.com/mcprun/mcprun/limits"
+	"github.com/mcprun/mcprun/lock"
+	"github.com/mcprun/mcprun/manifest"
+	"github.com/mcprun/mcprun/profiles"
+	"github.com/mcprun/mcprun/profiles/bpf"
+)
+
+// handle does what one admitted request asks.
+func (d *Daemon) handle(ctx context.Context, c *control.Call) (*control.Result, error) {
+	switch c.Op {
+	case control.OpVersion:
+		return &control.Result{Version: &control.Version{Version: d.opts.Version, Pid: os.Getpid(), Parts: d.versions(), Audit: d.opts.Dirs.Audit()}}, nil
+	case control.OpStart:
+		return d.start(ctx, c)
+	case control.OpRun:
+		return d.runForeground(ctx, c)
+	case control.OpStop:
+		return d.stopOne(ctx, c)
+	case control.OpKill:
+		return d.kill(c)
+	case control.OpRevive:
+		return d.revive(c)
+	case control.OpList:
+		res := &control.Result{Servers: []control.ServerStatus{}}
+		for _, s := range d.all() {
+			res.Servers = append(res.Servers, s.status())
+		}
+		return res, nil
+	case control.OpInspect:
+		return d.inspect(c)
+	case control.OpLogs:
+		return d.logs(ctx, c)
+	case control.OpLock:
+		return d.lock(ctx, c)
+	case control.OpConnect:
+		return d.connect(c)
+	case control.OpShutdown:
+		d.stop()
+		return &control.Result{}, nil
+	}
+	return nil, &mcprun.Error{Class: mcprun.Usage, What: fmt.Sprintf("the daemon knows no request %q", c.Op), Hint: "mcprun version (client and daemon may be of different versions)"}
+}
+
+// define reads what a start or lock request brought. The client has read it
+// too; what counts is what the daemon reads.
+func define(c *control.Call, locked bool) (*definition, error) {
+	if !filepath.IsAbs(c.File) {
+		return nil, &mcprun.Error{Class: mcprun.Usage, What: "reading server.yaml", Why: "its path is not absolute"}
+	}
+	m, err := manifest.Parse(c.File, c.Manifest)
+	if err != nil {
+		return nil, &mcprun.Error{Class: mcprun.Usage, What: "reading server.yaml", Err: err, Hint: "mcprun check " + c.File}
+	}
+	def := &definition{file: c.File, m: m}
+	if def.profile, err = profiles.Load(m.Profile); err != nil {
+		return nil, &mcprun.Error{Class: mcprun.Usage, What: "reading server.yaml", Err: err}
+	}
+	if !locked {
+		return def, nil
+	}
+	if len(c.Lock) == 0 {
+		return nil, &mcprun.Error{Class: mcprun.Denied, What: "starting " + string(m.Name), Why: "its tools are not pinned: there is no server.lock beside " + filepath.Base(c.File), Hint: "mcprun lock " + c.File}
+	}
+	if def.lock, err = lock.Parse(c.Lock); err != nil {
+		return nil, &mcprun.Error{Class: mcprun.Denied, What: "reading server.lock", Err: err, Hint: "mcprun lock " + c.File}
+	}
+	if def.lock.Server != m.Name {
+		return nil, &mcprun.Error{Class: mcprun.Denied, What: "reading server.lock", Why: fmt.Sprintf("it is for server %s, not %s", def.lock.Server, m.Name), Hint: "mcprun lock " + c.File}
+	}
+	return def, nil
+}
+
+func (d *Daemon) start(ctx context.Context, c *control.Call) (*control.Result, error) {
+	def, err := define(c, true)
+	if err != nil {
+		return nil, err
+	}
+	s, err := d.server(def.m.Name, true)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.start(ctx, def, c.Peer.Principal(), c.Progress); err != nil {
+		return nil, err
+	}
+	st := s.status()
+	return &control.Result{Server: &st}, nil
+}
+
+// runForeground starts a server that lives as long as the request's connection.
+func (d *Daemon) runForeground(ctx context.Context, c *control.Call) (*control.Result, error) {
+	if _, err := d.start(ctx, c); err != nil {
+		return nil, err
+	}
+	def, err := define(c, true)
+	if err != nil {
+		return nil, err
+	}
+	s, err := d.server(def.m.Name, false)
+	if err != nil {
+		return nil, err
+	}
+	c.Progress("running")
+	s.mu.Lock()
+	run := s.run
+	s.mu.Unlock()
+	if run == nil {
+		return nil, &mcprun.Error{Class: mcprun.Failed, What: "running " + string(s.name), Why: s.status().Why}
+	}
+	lines, next, cancel := s.log.last(20, true)
+	defer cancel()
+	for _, l := range lines {
+		c.Log(l)
+	}
+	gone := connectionEnd(c)
+	for {
+		select {
+		case l := <-next:
+			c.Log(l)
+		case <-run.done:
+			return &control.Result{}, nil
+		case <-gone:
+			d.throw(limits.Kill{Server: s.name, Who: string(c.Peer.Principal()), Why: "mcprun run was interrupted", When: timeNow()})
+			return nil, nil
+		}
+	}
+}
+
+// connectionEnd is closed when the peer's side of a request is.
+func connectionEnd(c *control.Call) <-chan struct{} {
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		io.Copy(io.Discard, c.Conn)
+	}()
+	return gone
+}
+
+func (d *Daemon) stopOne(ctx context.Context, c *control.Call) (*control.Result, error) {
+	s, err := d.server(c.Server, false)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.stop(context.WithoutCancel(ctx), "asked by "+string(c.Peer.Principal()), c.Peer.Principal()); err != nil {
+		return nil, err
+	}
+	st := s.status()
+	return &control.Result{Server: &st}, nil
+}
+
+func (d *Daemon) revive(c *control.Call) (*control.Result, error) {
+	server, tool := c.Server, c.Tool
+	if c.All {
+		server, tool = "", ""
+	}
+	doing := "reviving " + limits.Kill{Server: server, Tool: tool}.Target()
+	if strings.TrimSpace(c.Why) == "" {
+		return nil, &mcprun.Error{Class: mcprun.Usage, What: doing, Why: "no reason was given", Hint: "add --why 'what was found and why it is safe again'"}
+	}
+	rec := &audit.Record{Type: audit.TypeRevive, Server: server, Tool: tool, Principal: c.Peer.Principal(), Who: string(c.Peer.Principal()), Why: c.Why}
+	if err := d.record.AppendDurable(rec); err != nil {
+		return nil, fmt.Errorf("%s: it cannot be recorded: %w", doing, err)
+	}
+	if _, err := d.switches.Revive(server, tool); err != nil {
+		return nil, &mcprun.Error{Class: mcprun.Failed, What: doing, Err: err, Hint: "mcprun ps"}
+	}
+	return &control.Result{}, nil
+}
+
+func (d *Daemon) logs(ctx context.Context, c *control.Call) (*control.Result, error) {
+	s, err := d.server(c.Server, false)
+	if err != nil {
+		return nil, err
+	}
+	lines, next, cancel := s.log.last(c.Lines, c.Follow)
+	defer cancel()
+	for _, l := range lines {
+		if err := c.Log(l); err != nil {
+			return nil, nil
+		}
+	}
+	if !c.Follow {
+		return &control.Result{}, nil
+	}
+	gone := connectionEnd(c)
+	for {
+		select {
+		case l := <-next:
+			if err := c.Log(l); err != nil {
+				return nil, nil
+			}
+		case <-gone:
+			return nil, nil
+		case <-ctx.Done():
+			return &control.Result{}, nil
+		}
+	}
+}
+
+// lock starts the server once, as it is, and reports what it is. Nobody can
+// call it meanwhile, and like every server so far it has no network.
+func (d *Daemon) lock(ctx context.Context, c *control.Call) (*control.Result, error) {
+	def, err := define(c, false)
+	if err != nil {
+		return nil, err
+	}
+	doing := "locking " + string(def.m.Name)
+	if k, killed := d.switches.Check(def.m.Name, ""); killed {
+		return nil, killedError(doing, k)
+	}
+	s, err := d.server(def.m.Name, true)
+	if err != nil {
+		return nil, err
+	}
+	s.acquire()
+	defer s.release()
+	ctx, cancel := context.WithTimeout(ctx, imageTimeout+def.m.Timeouts.Start)
+	defer cancel()
+	s.mu.Lock()
+	s.cancel = cancel
+	s.mu.Unlock()
+	image, err := d.rt.Image(ctx, def.m.Image, filepath.Dir(def.file), c.Progress)
+	if err != nil {
+		return nil, withContext(doing, err)
+	}
+	id := newInstanceID(def.m.Name)
+	rec := &audit.Record{Type: audit.TypeLock, Server: def.m.Name, Instance: id, Principal: c.Peer.Principal(), Detail: map[string]string{"image": string(image.Digest), "file": def.file}}
+	if err := d.record.AppendDurable(rec); err != nil {
+		return nil, fmt.Errorf("%s: it cannot be recorded: %w", doing, err)
+	}
+	c.Progress("starting the server without any network to see its tools")
+	run, _, current, err := s.launch(ctx, id, def, image)
+	if err != nil {
+		return nil, withContext(doing, err)
+	}
+	d.end(s, run, errStopped)
+	raw, err := lock.Marshal(current)
+	if err != nil {
+		return nil, withContext(doing, err)
+	}
+	return &control.Result{Lock: raw}, nil
+}
+
+// connect makes the request's connection, or the files that came with it, an MCP session.
+func (d *Daemon) connect(c *control.Call) (*control.Result, error) {
+	s, err := d.server(c.Server, false)
+	if err != nil {
+		return nil, err
+	}
+	doing := "connecting to " + string(c.Server)
+	if k, killed := d.switches.Check(c.Server, ""); killed {
+		return nil, killedError(doing, k)
+	}
+	if c.Files && len(c.Received) != 2 {
+		return nil, &mcprun.Error{Class: mcprun.Usage, What: doing, Why: "stdin and stdout did not come along"}
+	}
+	in, out := io.ReadCloser(c.Conn), outbox.Conn(c.Conn)
+	if c.Files {
+		in, out = c.Received[0], c.Received[1]
+	}
+	session, err := s.front.NewSession("s-"+newInstanceID("")[1:], c.Peer.Principal(), in, out)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Ready(); err != nil {
+		session.Close()
+	}
+	if c.Files {
+		// The bridge holds its connection for as long as it lives; without it the
+		// client is gone, whatever became of the pipes.
+		gone := connectionEnd(c)
+		go func() { <-gone; session.Close() }()
+	}
+	session.Serve()
+	return nil, nil
+}
+
+func (d *Daemon) inspect(c *control.Call) (*control.Result, error) {
+	s, err := d.server(c.Server, false)
+	if err != nil {
+		return nil, err
+	}
+	in := &control.Inspection{ServerStatus: s.status(), Network: "none: a namespace of its own with only lo"}
+	s.mu.Lock()
+	def, run := s.spec, s.run
+	s.mu.Unlock()
+	for _, k := range d.switches.All() {
+		if k.Server == "" || k.Server == s.name {
+			in.Kills = append(in.Kills, fmt.Sprintf("%s by %s: %s", k.Target(), k.Who, k.Why))
+		}
+	}
+	if def == nil {
+		return &control.Result{Inspect: in}, nil
+	}
+	describe(in, def)
+	filter, err := def.profile.Seccomp(goruntime.GOARCH)
+	if err != nil {
+		return nil, err
+	}
+	info, err := bpf.Compile(filter)
+	if err != nil {
+		return nil, err
+	}
+	in.Syscalls, in.Filter = len(def.profile.Calls(goruntime.GOARCH)), info.Instructions
+	if run != nil {
+		in.HostIDs = fmt.Sprintf("%d-%d", run.inst.IDBase, run.inst.IDBase+65535)
+		in.Policy = d.toolPolicies(s, run)
+	}
+	return &control.Result{Inspect: in}, nil
+}
+
+func describe(in *control.Inspection, def *definition) {
+	m := def.m
+	in.File, in.Command = def.file, m.Command
+	in.Resources = map[string]string{
+		"memory": fmt.Sprintf("%d MiB", m.Resources.Memory>>20), "cpu": fmt.Sprintf("%.2f", float64(m.Resources.MilliCPU)/1000),
+		"pids": fmt.Sprint(m.Resources.Pids), "file-size": fmt.Sprintf("%d MiB", m.Resources.FileSize>>20), "open-files": fmt.Sprint(m.Resources.OpenFiles),
+	}
+	in.Mounts = []string{"/ (read-only)", fmt.Sprintf("/tmp (tmpfs, %d MiB)", m.Tmp>>20)}
+	for _, f := range m.Files {
+		if f.Tmpfs {
+			in.Mounts = append(in.Mounts, fmt.Sprintf("%s (tmpfs, %d MiB)", f.To, f.Size>>20))
+		} else {
+			in.Mounts = append(in.Mounts, fmt.Sprintf("%s from %s (%s)", f.To, f.From, f.Access))
+		}
+	}
+	for _, n := range m.Notes {
+		in.Notes = append(in.Notes, n.Text)
+	}
+}
+
+func (d *Daemon) toolPolicies(s *server, run *running) []control.ToolPolicy {
+	var out []control.ToolPolicy
+	for _, t := range run.life.Policy().Summary() {
+		p := control.ToolPolicy{Tool: t.Name, Risk: t.Risk.String(), State: t.State, Why: t.Why}
+		if k, killed := d.switches.Check(s.name, t.Name); killed {
+			p.State, p.Why = "killed", k.Who+": "+k.Why
+		}
+		out = append(out, p)
+	}
+	return out
+}

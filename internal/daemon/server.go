@@ -1,0 +1,378 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/audit"
+	"github.com/mcprun/mcprun/gate"
+	"github.com/mcprun/mcprun/internal/control"
+	"github.com/mcprun/mcprun/internal/failpoint"
+	"github.com/mcprun/mcprun/internal/front"
+	"github.com/mcprun/mcprun/internal/upstream"
+	"github.com/mcprun/mcprun/limits"
+	"github.com/mcprun/mcprun/lock"
+	"github.com/mcprun/mcprun/manifest"
+	"github.com/mcprun/mcprun/profiles"
+	"github.com/mcprun/mcprun/runtime"
+)
+
+// server is one server.yaml in the daemon, through all its starts and stops.
+type server struct {
+	d     *Daemon
+	name  mcprun.ServerName
+	front *front.Server
+	log   *serverLog
+	op    chan struct{} // held by the one start or stop under way
+
+	mu     sync.Mutex // guards what follows; held for moments only, so that a kill never waits
+	state  string     // stopped, starting, running, failed
+	why    string
+	since  time.Time
+	spec   *definition
+	run    *running
+	cancel context.CancelFunc // of the start under way
+}
+
+// definition is what a start request brought, read and checked.
+type definition struct {
+	file    string // server.yaml's absolute path
+	m       *manifest.Server
+	lock    *lock.File // nil while locking
+	profile *profiles.Profile
+}
+
+// running is one life: a container, its session, and its end.
+type running struct {
+	inst *runtime.Instance
+	conn *upstream.Conn
+	life *front.Life
+	done chan struct{} // closed when it is cleaned up
+	once sync.Once
+}
+
+func (s *server) acquire() { s.op <- struct{}{} }
+func (s *server) release() { <-s.op }
+
+func (s *server) setState(state, why string) {
+	s.mu.Lock()
+	s.state, s.why, s.since = state, why, timeNow()
+	s.mu.Unlock()
+}
+
+// killedError refuses what a thrown switch forbids.
+func killedError(doing string, k limits.Kill) error {
+	target := k.Target()
+	if k.Server == "" {
+		target = "--all"
+	}
+	return &mcprun.Error{Class: mcprun.Denied, What: doing, Why: fmt.Sprintf("%s was killed by %s at %s: %s", k.Target(), k.Who, k.When.Format(time.RFC3339), k.Why),
+		Hint: fmt.Sprintf("mcprun revive %s --why '…'", target)}
+}
+
+// start brings the server up; it returns when clients can call it.
+func (s *server) start(ctx context.Context, def *definition, who mcprun.Principal, progress func(string)) error {
+	s.acquire()
+	defer s.release()
+	doing := "starting " + string(s.name)
+	if k, killed := s.d.switches.Check(s.name, ""); killed {
+		return killedError(doing, k)
+	}
+	ctx, cancel := context.WithTimeout(ctx, imageTimeout+def.m.Timeouts.Start)
+	defer cancel()
+	s.mu.Lock()
+	if s.run != nil {
+		s.mu.Unlock()
+		return &mcprun.Error{Class: mcprun.Failed, What: doing, Why: "it is running", Hint: "mcprun stop " + string(s.name)}
+	}
+	s.state, s.why, s.spec, s.cancel = "starting", "", def, cancel
+	s.mu.Unlock()
+	err := s.bringUp(ctx, def, who, progress)
+	s.mu.Lock()
+	s.cancel = nil
+	s.mu.Unlock()
+	if err != nil {
+		if k, killed := s.d.switches.Check(s.name, ""); killed {
+			err = killedError(doing, k)
+		}
+		s.setState("failed", err.Error())
+		s.d.record.Append(&audit.Record{Type: audit.TypeStop, Server: s.name, Principal: who, Outcome: "start failed", Reason: err.Error()})
+		return withContext(doing, err)
+	}
+	s.setState("running", "")
+	return nil
+}
+
+// imageTimeout bounds the import or pull of an image of some GiB on a slow disk or line.
+const imageTimeout = 15 * time.Minute
+
+func withContext(doing string, err error) error {
+	var e *mcprun.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return &mcprun.Error{Class: mcprun.Failed, What: doing, Err: err, Hint: "what the server itself said: mcprun logs NAME; what the host lacks: mcprun doctor"}
+}
+
+func (s *server) bringUp(ctx context.Context, def *definition, who mcprun.Principal, progress func(string)) error {
+	image, err := s.d.rt.Image(ctx, def.m.Image, filepath.Dir(def.file), progress)
+	if err != nil {
+		return err
+	}
+	if err := def.matchesPins(image); err != nil {
+		return err
+	}
+	id := newInstanceID(s.name)
+	rec := &audit.Record{Type: audit.TypeStart, Server: s.name, Instance: id, Principal: who,
+		Detail: map[string]string{"image": string(image.Digest), "profile": string(def.profile.Digest()), "file": def.file}}
+	if err := s.d.record.AppendDurable(rec); err != nil {
+		return fmt.Errorf("it cannot be recorded: %w", err)
+	}
+	failpoint.Hit("daemon.start-recorded")
+	progress("starting the container")
+	run, greeting, current, err := s.launch(ctx, id, def, image)
+	if err != nil {
+		return err
+	}
+	if err := s.publish(run, def, greeting, current); err != nil {
+		s.d.end(s, run, err)
+		return err
+	}
+	return nil
+}
+
+// launch starts a container and greets the server in it. The current tools come
+// back as an unsaved lock file.
+func (s *server) launch(ctx context.Context, id string, def *definition, image runtime.Image) (*running, upstream.Greeting, *lock.File, error) {
+	ctx, cancel := context.WithTimeout(ctx, def.m.Timeouts.Start)
+	defer cancel()
+	inst, err := s.d.rt.Start(ctx, runtime.Plan{ID: id, Server: def.m, Base: filepath.Dir(def.file), Image: image, Profile: def.profile})
+	if err != nil {
+		return nil, upstream.Greeting{}, nil, err
+	}
+	run := &running{inst: inst, life: s.front.NewLife(id), done: make(chan struct{})}
+	go s.log.consume(inst.Stderr)
+	if run.conn, err = upstream.New(inst.Stdio, run.life.Events()); err != nil {
+		err = errors.Join(err, inst.Kill(), inst.Clean(context.WithoutCancel(ctx)))
+		return nil, upstream.Greeting{}, nil, err
+	}
+	s.front.Prepare(run.life, run.conn)
+	run.conn.Start(inst.Stdio)
+	g := upstream.Grants(def.m.Grants)
+	greeting, err := run.conn.Initialize(ctx, g, s.d.opts.Version, def.m.Timeouts.Start)
+	var current *lock.File
+	if err == nil {
+		current, err = s.observe(ctx, run, def, image, greeting)
+	}
+	if err != nil {
+		if errors.Is(err, upstream.ErrGone) {
+			err = fmt.Errorf("%w; its last words: %s", err, s.lastWords())
+		}
+		s.d.end(s, run, err)
+		return nil, upstream.Greeting{}, nil, err
+	}
+	failpoint.Hit("daemon.greeted")
+	return run, greeting, current, nil
+}
+
+// observe reads what the server is now, in the form that pins have.
+func (s *server) observe(ctx context.Context, run *running, def *definition, image runtime.Image, g upstream.Greeting) (*lock.File, error) {
+	defs, err := run.conn.Tools(ctx, def.m.Timeouts.Start)
+	if err != nil {
+		return nil, err
+	}
+	f := &lock.File{
+		Version: lock.Version, Server: def.m.Name, Image: image.Digest, Profile: def.profile.Name(), ProfileDigest: def.profile.Digest(),
+		Protocol: g.ProtocolVersion, ServerInfo: g.ServerInfo, Capabilities: g.Capabilities, Instructions: g.Instructions,
+	}
+	for _, raw := range defs {
+		t, err := lock.NewTool(raw)
+		if err != nil {
+			return nil, fmt.Errorf("reading the server's tools: %w", err)
+		}
+		f.Tools = append(f.Tools, t)
+	}
+	return f, f.Seal()
+}
+
+// publish judges what the server is against its pins and lets clients in.
+func (s *server) publish(run *running, def *definition, g upstream.Greeting, current *lock.File) error {
+	if current.ServerDigest != def.lock.ServerDigest {
+		return &mcprun.Error{Class: mcprun.Denied, What: "starting " + string(s.name), Why: "its name, version or instructions are not as they were pinned",
+			Hint: "see what changed: mcprun lock --diff " + def.file}
+	}
+	risks := make(map[mcprun.ToolName]mcprun.Risk, len(def.m.Tools))
+	for name, t := range def.m.Tools {
+		risks[name] = t.Risk
+	}
+	policy, problems := gate.NewPolicy(s.name, def.lock, risks)
+	for _, p := range problems {
+		s.log.add(fmt.Sprintf("[mcprun: tool %s: %v]", p.Tool, p.Err))
+	}
+	run.life.SetPolicy(s.changed(policy, def.lock, current, run))
+	run.life.Greeting, run.life.Grants, run.life.Timeout = g, upstream.Grants(def.m.Grants), def.m.Timeouts.Call
+	again := make(chan struct{}, 1)
+	run.life.ToolsChanged = func() {
+		select {
+		case again <- struct{}{}:
+		default:
+		}
+	}
+	s.mu.Lock()
+	s.run = run
+	s.mu.Unlock()
+	s.front.Begin(run.life)
+	failpoint.Hit("daemon.published")
+	go s.recheck(run, def, policy, g, again)
+	go func() {
+		select {
+		case <-run.inst.Done():
+		case <-run.conn.Done():
+		}
+		s.d.end(s, run, upstream.ErrGone)
+	}()
+	// A kill between the first look at the switches and now found no server to end.
+	if k, killed := s.d.switches.Check(s.name, ""); killed {
+		return &front.KilledError{Kill: k}
+	}
+	return nil
+}
+
+// changed withholds each tool that is not as it was pinned, and records it.
+func (s *server) changed(p *gate.Policy, pinned, current *lock.File, run *running) *gate.Policy {
+	for _, c := range lock.Compare(pinned, current) {
+		s.d.record.Append(&audit.Record{Type: audit.TypeToolChange, Server: s.name, Instance: run.inst.ID, Reason: lock.Text([]lock.Change{c})})
+	}
+	return p.Changed(current)
+}
+
+// recheckPause keeps a server that reports changes without end from costing more
+// than one listing a second.
+const recheckPause = time.Second
+
+// recheck lists the tools anew when the server says they changed.
+func (s *server) recheck(run *running, def *definition, policy *gate.Policy, g upstream.Greeting, again <-chan struct{}) {
+	for {
+		select {
+		case <-run.done:
+			return
+		case <-again:
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), def.m.Timeouts.Call)
+		current, err := s.observe(ctx, run, def, runtime.Image{Digest: def.lock.Image}, g)
+		cancel()
+		if err != nil {
+			current = nil // what cannot be compared is not as it was pinned
+		}
+		if current != nil {
+			run.life.SetPolicy(s.changed(policy, def.lock, current, run))
+		} else {
+			run.life.SetPolicy(policy.Changed(nil))
+		}
+		s.front.ToolsChanged()
+		select {
+		case <-run.done:
+			return
+		case <-time.After(recheckPause):
+		}
+	}
+}
+
+// end brings one life to its end, whatever started it: calls in flight get
+// cause, processes are killed, traces removed. It may be called again.
+func (d *Daemon) end(s *server, run *running, cause error) {
+	run.once.Do(func() {
+		s.front.End(run.life, cause)
+		if err := run.inst.Kill(); err != nil {
+			d.opts.Log.Error("killing", "instance", run.inst.ID, "err", err)
+		}
+		if err := run.inst.Clean(context.Background()); err != nil {
+			d.opts.Log.Error("cleaning up", "instance", run.inst.ID, "err", err)
+		}
+		s.mu.Lock()
+		if s.run == run {
+			s.run = nil
+			if s.state == "running" {
+				s.state, s.why, s.since = "failed", cause.Error()+"; its last words: "+s.lastWords(), timeNow()
+			}
+		}
+		s.mu.Unlock()
+		d.record.Append(&audit.Record{Type: audit.TypeStop, Server: s.name, Instance: run.inst.ID, Outcome: "ended", Reason: cause.Error()})
+		close(run.done)
+	})
+	<-run.done
+}
+
+func (s *server) lastWords() string {
+	lines, _, _ := s.log.last(1, false)
+	if len(lines) == 0 {
+		return "none"
+	}
+	return lines[0]
+}
+
+var errStopped = errors.New("stopped")
+
+// stop asks the server to end and sees to it that it does.
+func (s *server) stop(ctx context.Context, why string, who mcprun.Principal) error {
+	s.acquire()
+	defer s.release()
+	s.mu.Lock()
+	run, def := s.run, s.spec
+	if run != nil {
+		s.state, s.why, s.since = "stopped", why, timeNow()
+	}
+	s.mu.Unlock()
+	if run == nil {
+		return nil
+	}
+	s.d.record.Append(&audit.Record{Type: audit.TypeStop, Server: s.name, Instance: run.inst.ID, Principal: who, Why: why, Outcome: "asked"})
+	failpoint.Hit("daemon.stop-recorded")
+	err := run.inst.Stop(ctx, def.m.Timeouts.Stop)
+	s.d.end(s, run, errStopped)
+	return err
+}
+
+// matchesPins refuses to run anything else than what was reviewed.
+func (def *definition) matchesPins(image runtime.Image) error {
+	doing := "starting " + string(def.m.Name)
+	hint := "if the change is meant: mcprun lock --diff " + def.file + ", then mcprun lock " + def.file
+	switch {
+	case def.lock.Image != image.Digest:
+		return &mcprun.Error{Class: mcprun.Denied, What: doing, Why: fmt.Sprintf("the image is %s, but %s was pinned", image.Digest.Short(), def.lock.Image.Short()), Hint: hint}
+	case def.lock.ProfileDigest != def.profile.Digest():
+		return &mcprun.Error{Class: mcprun.Denied, What: doing, Why: fmt.Sprintf("the profile %s is not the one that was pinned", def.profile.Name()), Hint: hint}
+	}
+	return nil
+}
+
+// status is the server's line in mcprun ps.
+func (s *server) status() control.ServerStatus {
+	s.mu.Lock()
+	st := control.ServerStatus{Name: s.name, State: s.state, Why: s.why, Since: s.since}
+	run, def := s.run, s.spec
+	s.mu.Unlock()
+	st.Clients, st.InFlight = s.front.Sessions(), s.front.InFlight()
+	if def != nil {
+		st.Profile = def.profile.Name()
+		if def.lock != nil {
+			st.Image = def.lock.Image
+		}
+	}
+	if run != nil {
+		st.Instance, st.Pid = run.inst.ID, run.inst.Pid()
+		if p := run.life.Policy(); p != nil {
+			st.Tools = len(p.Listed())
+			st.Withheld = len(p.Summary()) - st.Tools
+		}
+	}
+	if k, killed := s.d.switches.Check(s.name, ""); killed {
+		st.State, st.Why = "killed", k.Who+": "+k.Why
+	}
+	return st
+}

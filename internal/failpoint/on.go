@@ -1,0 +1,30 @@
+//go:build failpoints
+
+package failpoint
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"syscall"
+)
+
+var (
+	hits    atomic.Int64
+	crashAt = func() int64 { n, _ := strconv.ParseInt(os.Getenv("MCPRUN_CRASH_AT"), 10, 64); return n }()
+	trace   = os.Getenv("MCPRUN_CRASH_TRACE") != ""
+)
+
+// Hit kills the process when it is the one that MCPRUN_CRASH_AT counts to.
+func Hit(name string) {
+	n := hits.Add(1)
+	if trace {
+		fmt.Fprintf(os.Stderr, "failpoint %d %s\n", n, name)
+	}
+	if n == crashAt {
+		fmt.Fprintf(os.Stderr, "failpoint: crash at %d %s\n", n, name)
+		syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		select {}
+	}
+}

@@ -1,0 +1,104 @@
+package front
+
+import (
+	"errors"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/audit"
+	"github.com/mcprun/mcprun/gate"
+	"github.com/mcprun/mcprun/internal/mcpwire"
+	"github.com/mcprun/mcprun/internal/upstream"
+)
+
+// route is one request on its way: who asked, under which id and token.
+type route struct {
+	session *Session
+	life    *Life
+	client  mcpwire.ID // the client's own id, byte for byte
+	token   mcpwire.ID // the client's progress token, zero if it gave none
+	id      int64      // ours
+	call    mcprun.CallID
+	method  string
+	tool    mcprun.ToolName // of tools/call
+	begun   time.Time
+}
+
+// register enters a route before its last check of the switches: a kill that
+// comes between the two finds it.
+func (l *Life) register(r *route) {
+	l.mu.Lock()
+	l.routes[r.id] = r
+	l.mu.Unlock()
+}
+
+func (l *Life) take(id int64) *route {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	r := l.routes[id]
+	delete(l.routes, id)
+	return r
+}
+
+// reply is called once by the upstream connection.
+func (r *route) reply(reply upstream.Reply) {
+	if r.life.take(r.id) == nil {
+		return // cancelled, or ended by a kill: the client has its answer or wants none
+	}
+	r.finish(reply)
+}
+
+// finish checks what came back, records it and answers the client.
+func (r *route) finish(reply upstream.Reply) {
+	outcome, answer := r.outcome(reply)
+	rec := r.record(audit.TypeResult)
+	rec.Outcome = outcome
+	rec.Size = int64(len(reply.Result) + len(reply.Error))
+	rec.Duration = time.Since(r.begun)
+	if reply.Err != nil {
+		rec.Reason = clip(reply.Err.Error())
+	}
+	// The effect has happened: a record that cannot be written now stops the next call.
+	r.session.server.record.Append(rec)
+	r.session.forget(r.client)
+	r.session.box.Send(answer)
+}
+
+// outcome names what came back and makes the answer from it.
+func (r *route) outcome(reply upstream.Reply) (string, []byte) {
+	var killed *KilledError
+	switch {
+	case errors.As(reply.Err, &killed):
+		return "killed", mcpwire.AppendError(nil, r.client, codeRefused, reply.Err.Error(), nil)
+	case reply.Err != nil:
+		return "failed", mcpwire.AppendError(nil, r.client, codeRefused, r.method+": "+reply.Err.Error(), nil)
+	case reply.Error != nil:
+		return "error", mcpwire.AppendErrorObject(nil, r.client, reply.Error)
+	}
+	if r.tool != "" {
+		if err := checkResult(r.life.Policy(), r.tool, reply.Result); err != nil {
+			d := mcprun.Decision{Rule: "result.invalid", Reason: "the server's result was withheld: " + err.Error()}
+			return "withheld", mcpwire.AppendResult(nil, r.client, refusal(d, r.call))
+		}
+	}
+	return "ok", mcpwire.AppendResult(nil, r.client, reply.Result)
+}
+
+// checkResult holds a result against the pinned outputSchema. A tool that was
+// withheld meanwhile has none to hold it against, and its result goes nowhere.
+func checkResult(p *gate.Policy, name mcprun.ToolName, result jsontext.Value) error {
+	t, ok := p.Tool(name)
+	if !ok {
+		return errors.New("the tool was withheld while the call was in flight")
+	}
+	return t.CheckResult(result)
+}
+
+func (r *route) record(t audit.Type) *audit.Record {
+	return &audit.Record{
+		Type: t, Call: r.call, Server: r.session.server.Name, Instance: r.life.Instance, Tool: r.tool, Method: r.method,
+		Principal: r.session.principal, Session: r.session.id,
+	}
+}

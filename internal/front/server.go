@@ -1,0 +1,230 @@
+// Package front speaks MCP with clients: it reads one message, names who sent
+// it, has it judged and recorded, and only then passes it on.
+//
+// One Server stands for one server.yaml through all its starts and stops; each
+// client has one Session with it. Clients share the server's process: what one
+// of them makes it remember, another can ask for. Ids and progress tokens are
+// replaced by ours on the way in and given back on the way out.
+package front
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/audit"
+	"github.com/mcprun/mcprun/gate"
+	"github.com/mcprun/mcprun/internal/mcpwire"
+	"github.com/mcprun/mcprun/internal/upstream"
+	"github.com/mcprun/mcprun/limits"
+)
+
+// Recorder is the record. Append returns when the record survives the end of
+// the daemon, AppendDurable when it survives a power cut.
+type Recorder interface {
+	Append(*audit.Record) error
+	AppendDurable(*audit.Record) error
+}
+
+// Server is one MCP server as clients see it, running or not.
+type Server struct {
+	Name     mcprun.ServerName
+	switches *limits.Switches
+	record   Recorder
+	life     atomic.Pointer[Life]
+
+	mu       sync.Mutex
+	sessions map[*Session]struct{}
+}
+
+// NewServer returns a server that is not running.
+func NewServer(name mcprun.ServerName, switches *limits.Switches, record Recorder) *Server {
+	return &Server{Name: name, switches: switches, record: record, sessions: make(map[*Session]struct{})}
+}
+
+// Life is one run of the server, from its handshake to its end.
+type Life struct {
+	Instance string
+	Greeting upstream.Greeting // as pinned
+	Grants   upstream.Grants
+	Timeout  time.Duration // of one request
+	// ToolsChanged is called when the server says that its tools changed; it must not block.
+	ToolsChanged func()
+
+	conn   *upstream.Conn
+	policy atomic.Pointer[gate.Policy]
+	server *Server
+
+	mu     sync.Mutex
+	routes map[int64]*route
+	asks   map[mcpwire.ID]*Session // requests of the server's that a client is to answer, by the id given to the client
+	askIDs map[mcpwire.ID]mcpwire.ID
+}
+
+// Policy is what calls are judged by now.
+func (l *Life) Policy() *gate.Policy { return l.policy.Load() }
+
+// SetPolicy replaces it for every message that comes after.
+func (l *Life) SetPolicy(p *gate.Policy) { l.policy.Store(p) }
+
+// Events are what the upstream connection of this life is to be made with.
+func (l *Life) Events() upstream.Events {
+	return upstream.Events{Notification: l.notification, Progress: l.progress, Request: l.request, Dropped: l.dropped}
+}
+
+// NewLife prepares a life; it takes calls once Begin was called with it.
+func (s *Server) NewLife(instance string) *Life {
+	return &Life{Instance: instance, server: s, routes: make(map[int64]*route), asks: make(map[mcpwire.ID]*Session), askIDs: make(map[mcpwire.ID]mcpwire.ID), ToolsChanged: func() {}}
+}
+
+// Prepare joins a life to its connection, before the first event can come to
+// matter; clients cannot reach it yet.
+func (s *Server) Prepare(l *Life, conn *upstream.Conn) { l.conn = conn }
+
+// Begin lets clients reach a life whose policy is set.
+func (s *Server) Begin(l *Life) { s.life.Store(l) }
+
+// End stops taking calls and fails those in flight with cause. It reports
+// whether l was the current life.
+func (s *Server) End(l *Life, cause error) bool {
+	was := s.life.CompareAndSwap(l, nil)
+	l.conn.Fail(cause)
+	return was
+}
+
+// Fail ends the calls in flight and takes no more of this life; its end is the
+// daemon's part.
+func (s *Server) Fail(cause error) {
+	if l := s.life.Load(); l != nil {
+		l.conn.Fail(cause)
+	}
+}
+
+// KilledError is what a call gets that a kill switch ended or refused.
+type KilledError struct{ Kill limits.Kill }
+
+func (e *KilledError) Error() string {
+	return fmt.Sprintf("killed: %s was stopped by %s (%s)", e.Kill.Target(), e.Kill.Who, e.Kill.Why)
+}
+
+// FailTool ends the calls in flight of one tool, after its switch was thrown.
+func (s *Server) FailTool(k limits.Kill) int {
+	l := s.life.Load()
+	if l == nil {
+		return 0
+	}
+	l.mu.Lock()
+	var ids []int64
+	for id, r := range l.routes {
+		if r.tool == k.Tool {
+			ids = append(ids, id)
+		}
+	}
+	l.mu.Unlock()
+	n := 0
+	for _, id := range ids {
+		r := l.take(id)
+		if r != nil && l.conn.Cancel(id, "killed") {
+			r.finish(upstream.Reply{Err: &KilledError{k}})
+			n++
+		}
+	}
+	return n
+}
+
+// InFlight counts the requests that wait for the server.
+func (s *Server) InFlight() int {
+	l := s.life.Load()
+	if l == nil {
+		return 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.routes)
+}
+
+// Sessions counts the connected clients.
+func (s *Server) Sessions() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.sessions)
+}
+
+// CloseSessions ends every client's connection.
+func (s *Server) CloseSessions() {
+	for _, c := range s.clients() {
+		c.Close()
+	}
+}
+
+func (s *Server) clients() []*Session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]*Session, 0, len(s.sessions))
+	for c := range s.sessions {
+		out = append(out, c)
+	}
+	return out
+}
+
+// ToolsChanged tells every client that the list of tools is another.
+func (s *Server) ToolsChanged() { s.broadcast("notifications/tools/list_changed", nil) }
+
+func (s *Server) broadcast(method string, params jsontext.Value) {
+	msg := mcpwire.AppendNotification(nil, method, params)
+	for _, c := range s.clients() {
+		c.box.Send(msg)
+	}
+}
+
+// passedOn are the notifications of a server that every client gets.
+var passedOn = []string{
+	"notifications/message", "notifications/prompts/list_changed", "notifications/resources/list_changed",
+}
+
+func (l *Life) notification(m mcpwire.Message) {
+	switch {
+	case slices.Contains(passedOn, m.Method):
+		l.server.broadcast(m.Method, m.Params)
+	case m.Method == "notifications/tools/list_changed":
+		l.ToolsChanged()
+	case m.Method == "notifications/resources/updated":
+		uri := stringMember(m.Params, "uri")
+		msg := mcpwire.AppendNotification(nil, m.Method, m.Params)
+		for _, c := range l.server.clients() {
+			if c.subscribed(uri) {
+				c.box.Send(msg)
+			}
+		}
+	case m.Method == "notifications/cancelled":
+		l.withdraw(m)
+	default:
+		l.dropped("notification " + m.Method)
+	}
+}
+
+func (l *Life) progress(id int64, params jsontext.Value) {
+	l.mu.Lock()
+	r := l.routes[id]
+	l.mu.Unlock()
+	if r == nil || r.token.IsZero() {
+		return
+	}
+	params = mcpwire.WithReference("notifications/progress", params, r.token)
+	r.session.box.Send(mcpwire.AppendNotification(nil, "notifications/progress", params))
+}
+
+// dropped records what a server sent and nobody got.
+func (l *Life) dropped(why string) {
+	l.server.record.Append(&audit.Record{Type: audit.TypeDrop, Server: l.server.Name, Instance: l.Instance, Reason: clip(why)})
+}
+
+// maxReason bounds text of a peer's that goes into the record.
+const maxReason = 512
+
+func clip(s string) string { return s[:min(len(s), maxReason)] }

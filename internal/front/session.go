@@ -1,0 +1,359 @@
+package front
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/audit"
+	"github.com/mcprun/mcprun/gate"
+	"github.com/mcprun/mcprun/internal/mcpwire"
+	"github.com/mcprun/mcprun/internal/outbox"
+	"github.com/mcprun/mcprun/internal/strictjson"
+	"github.com/mcprun/mcprun/internal/upstream"
+)
+
+const (
+	// maxInFlight bounds one client's requests, so that none can use up what the
+	// server takes from all.
+	maxInFlight = 256
+	// maxSubscriptions bounds the resources that one client watches.
+	maxSubscriptions = 1024
+
+	codeRefused  = -32000 // a JSON-RPC server error: refused or failed by mcprun
+	codeNoMethod = -32601
+	codeInvalid  = -32600
+	codeParams   = -32602
+)
+
+// Session is one client's connection to one server.
+type Session struct {
+	id        string
+	principal mcprun.Principal
+	server    *Server
+	in        *mcpwire.Reader
+	closer    io.Closer
+	box       *outbox.Box
+
+	mu       sync.Mutex
+	inFlight map[mcpwire.ID]int64 // the client's id → ours
+	watched  map[string]bool
+	features map[string]bool // what the client said it can do: sampling, elicitation, roots
+}
+
+// NewSession joins a client that speaks on in and out.
+func (s *Server) NewSession(id string, principal mcprun.Principal, in io.ReadCloser, out outbox.Conn) (*Session, error) {
+	box, err := outbox.New(out)
+	if err != nil {
+		return nil, fmt.Errorf("connecting the client: %w", err)
+	}
+	c := &Session{
+		id: id, principal: principal, server: s, in: mcpwire.NewReader(in, mcpwire.MaxRequestLine), closer: in, box: box,
+		inFlight: make(map[mcpwire.ID]int64), watched: make(map[string]bool), features: make(map[string]bool),
+	}
+	if err := s.record.Append(&audit.Record{Type: audit.TypeSession, Server: s.Name, Principal: principal, Session: id, Outcome: "open"}); err != nil {
+		return nil, fmt.Errorf("recording the session: %w", err)
+	}
+	s.mu.Lock()
+	s.sessions[c] = struct{}{}
+	s.mu.Unlock()
+	return c, nil
+}
+
+// Serve handles the client's messages until its connection ends.
+func (c *Session) Serve() {
+	defer c.leave()
+	for {
+		line, err := c.in.Line()
+		var long *mcpwire.TooLongError
+		switch {
+		case errors.As(err, &long):
+			c.refuseLine(&mcpwire.Error{Code: codeInvalid, Message: long.Error(), Answerable: true})
+		case err != nil:
+			return
+		default:
+			m, werr := mcpwire.ParseClient(line)
+			if werr != nil {
+				c.refuseLine(werr)
+				continue
+			}
+			c.message(m)
+		}
+	}
+}
+
+// Close ends the session from our side.
+func (c *Session) Close() {
+	c.box.Close()
+	c.closer.Close()
+}
+
+// leave withdraws what the client asked and still waits for.
+func (c *Session) leave() {
+	c.server.mu.Lock()
+	delete(c.server.sessions, c)
+	c.server.mu.Unlock()
+	if l := c.server.life.Load(); l != nil {
+		c.mu.Lock()
+		ids := make([]int64, 0, len(c.inFlight))
+		for _, id := range c.inFlight {
+			ids = append(ids, id)
+		}
+		c.mu.Unlock()
+		for _, id := range ids {
+			if r := l.take(id); r != nil {
+				l.conn.Cancel(id, "the client is gone")
+				r.withdrawn("client gone")
+			}
+		}
+		l.abandon(c)
+	}
+	c.server.record.Append(&audit.Record{Type: audit.TypeSession, Server: c.server.Name, Principal: c.principal, Session: c.id, Outcome: "closed"})
+	c.Close()
+}
+
+func (c *Session) message(m mcpwire.Message) {
+	switch m.Kind {
+	case mcpwire.Request:
+		c.request(m)
+	case mcpwire.Notification:
+		c.notification(m)
+	default:
+		c.answer(m)
+	}
+}
+
+// refuseLine answers a line that is no message.
+func (c *Session) refuseLine(werr *mcpwire.Error) {
+	c.server.record.Append(&audit.Record{Type: audit.TypeRefuse, Server: c.server.Name, Principal: c.principal, Session: c.id,
+		Rule: "wire", Reason: clip(werr.Message)})
+	if werr.Answerable {
+		c.box.Send(mcpwire.AppendError(nil, werr.ID, werr.Code, werr.Message, nil))
+	}
+}
+
+// forwarded are the requests that pass without a tool's rules: they are recorded.
+var forwarded = map[string]bool{
+	"ping": true, "resources/list": true, "resources/templates/list": true, "resources/read": true,
+	"resources/subscribe": true, "resources/unsubscribe": true, "prompts/list": true, "prompts/get": true,
+	"completion/complete": true, "logging/setLevel": true,
+}
+
+func (c *Session) request(m mcpwire.Message) {
+	l := c.server.life.Load()
+	if k, killed := c.server.switches.Check(c.server.Name, ""); killed {
+		c.refuse(m, codeRefused, "killed", (&KilledError{k}).Error()+"; an operator can undo it: mcprun revive "+k.Target())
+		return
+	}
+	if l == nil {
+		c.refuse(m, codeRefused, "stopped", fmt.Sprintf("server %s is not running; an operator can start it: mcprun start", c.server.Name))
+		return
+	}
+	switch {
+	case m.Method == "initialize":
+		c.initialize(l, m)
+	case m.Method == "tools/list":
+		c.listTools(l, m)
+	case m.Method == "tools/call":
+		c.call(l, m)
+	case forwarded[m.Method]:
+		c.forward(l, m)
+	default:
+		c.refuse(m, codeNoMethod, "method.unknown", fmt.Sprintf("method %.64q is not one that mcprun passes on", m.Method))
+	}
+}
+
+// refuse records a refusal and answers with a JSON-RPC error.
+func (c *Session) refuse(m mcpwire.Message, code int, rule, why string) {
+	c.server.record.Append(&audit.Record{Type: audit.TypeRefuse, Server: c.server.Name, Principal: c.principal, Session: c.id,
+		Method: clip(m.Method), Rule: rule, Reason: clip(why)})
+	c.box.Send(mcpwire.AppendError(nil, m.ID, code, why, nil))
+}
+
+// call judges, records and forwards one tool call.
+func (c *Session) call(l *Life, m mcpwire.Message) {
+	call, werr := mcpwire.ParseCall(m.Params)
+	if werr != nil {
+		c.refuse(m, werr.Code, "wire", werr.Message)
+		return
+	}
+	r := c.route(l, m)
+	r.token = call.Token
+	name, err := mcprun.ParseToolName(call.Name)
+	if err != nil {
+		c.refuse(m, codeParams, "tool.name", err.Error())
+		return
+	}
+	r.tool = name
+	d := l.Policy().Decide(gate.Call{Server: c.server.Name, Tool: name, Arguments: call.Arguments, Principal: c.principal})
+	kind := audit.TypeRefuse
+	if d.Verdict == mcprun.Allow {
+		kind = audit.TypeCall
+	}
+	rec := r.record(kind)
+	rec.Verdict, rec.Risk, rec.Rule, rec.Reason = d.Verdict, d.Risk, d.Rule, clip(d.Reason)
+	rec.Args, rec.Size = call.Arguments, int64(len(call.Arguments))
+	rec.ToolDigest = l.Policy().ToolDigest(name)
+	if rec.ArgsDigest, err = strictjson.DigestOf(call.Arguments); err != nil {
+		c.refuse(m, codeParams, "wire", err.Error())
+		return
+	}
+	// The record comes before the effect. A call that changes something waits until
+	// the record would survive a power cut, see docs/adr/0001.
+	write := c.server.record.Append
+	if d.Verdict == mcprun.Allow && d.Risk != mcprun.Low {
+		write = c.server.record.AppendDurable
+	}
+	if err := write(rec); err != nil {
+		c.box.Send(mcpwire.AppendError(nil, m.ID, codeRefused, "the call was refused, since it cannot be recorded: "+err.Error(), nil))
+		return
+	}
+	if d.Verdict != mcprun.Allow {
+		c.deny(m, d, r.call)
+		return
+	}
+	call.Meta = mcpwire.ReplaceToken(call.Meta, r.upstreamToken())
+	c.send(r, call.Params())
+}
+
+// deny answers a call that policy refused: an unknown tool is an error of the
+// protocol, all else a result that a model can read and mend.
+func (c *Session) deny(m mcpwire.Message, d mcprun.Decision, id mcprun.CallID) {
+	if d.Rule == gate.RuleUnknownTool {
+		c.box.Send(mcpwire.AppendError(nil, m.ID, codeParams, sentence(d), nil))
+		return
+	}
+	c.box.Send(mcpwire.AppendResult(nil, m.ID, refusal(d, id)))
+}
+
+func (c *Session) forward(l *Life, m mcpwire.Message) {
+	r := c.route(l, m)
+	params := m.Params
+	if token, ok := mcpwire.ProgressToken(params); ok {
+		r.token = token
+		params = mcpwire.WithProgressToken(params, r.upstreamToken())
+	}
+	rec := r.record(audit.TypeCall)
+	rec.Verdict, rec.Rule, rec.Risk = mcprun.Allow, "method.passed", mcprun.Low
+	rec.Args, rec.Size = params, int64(len(params))
+	if err := c.server.record.Append(rec); err != nil {
+		c.box.Send(mcpwire.AppendError(nil, m.ID, codeRefused, "the request was refused, since it cannot be recorded: "+err.Error(), nil))
+		return
+	}
+	if !c.watch(m) {
+		c.refuse(m, codeRefused, "limit", fmt.Sprintf("more than %d subscriptions", maxSubscriptions))
+		return
+	}
+	c.send(r, params)
+}
+
+func (c *Session) route(l *Life, m mcpwire.Message) *route {
+	return &route{session: c, life: l, client: m.ID, id: l.conn.Reserve(), call: mcprun.NewCallID(), method: m.Method, begun: time.Now()}
+}
+
+// upstreamToken is the token that the server sees, if the client gave one.
+func (r *route) upstreamToken() mcpwire.ID {
+	if r.token.IsZero() {
+		return mcpwire.ID{}
+	}
+	return mcpwire.IntID(r.id)
+}
+
+// send is the last step: the switch is looked at once more after the route is
+// known to a kill, then the bytes that were judged go out.
+func (c *Session) send(r *route, params jsontext.Value) {
+	if why := c.remember(r); why != "" {
+		c.box.Send(mcpwire.AppendError(nil, r.client, codeInvalid, why, nil))
+		return
+	}
+	r.life.register(r)
+	if k, killed := c.server.switches.Check(c.server.Name, r.tool); killed {
+		r.reply(upstream.Reply{Err: &KilledError{k}})
+		return
+	}
+	r.life.conn.Begin(r.id, r.method, params, r.life.Timeout, r.reply)
+}
+
+func (c *Session) remember(r *route) (why string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, dup := c.inFlight[r.client]; dup {
+		return "the id is that of a request in flight"
+	}
+	if len(c.inFlight) >= maxInFlight {
+		return fmt.Sprintf("more than %d requests in flight", maxInFlight)
+	}
+	c.inFlight[r.client] = r.id
+	return ""
+}
+
+func (c *Session) forget(id mcpwire.ID) (ours int64, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ours, ok = c.inFlight[id]
+	delete(c.inFlight, id)
+	return ours, ok
+}
+
+// notification handles what a client tells; what is not known goes nowhere.
+func (c *Session) notification(m mcpwire.Message) {
+	l := c.server.life.Load()
+	switch {
+	case m.Method == "notifications/initialized":
+	case m.Method == "notifications/cancelled" && l != nil:
+		if id, ok := mcpwire.Reference(m.Method, m.Params); ok {
+			c.cancel(l, id, stringMember(m.Params, "reason"))
+		}
+	case m.Method == "notifications/roots/list_changed" && l != nil && l.Grants.Roots:
+		l.conn.Notify(m.Method, nil)
+	default:
+		c.server.record.Append(&audit.Record{Type: audit.TypeDrop, Server: c.server.Name, Principal: c.principal, Session: c.id,
+			Method: clip(m.Method), Reason: "a notification that mcprun does not pass on"})
+	}
+}
+
+func (c *Session) cancel(l *Life, id mcpwire.ID, reason string) {
+	ours, ok := c.forget(id)
+	if !ok {
+		return
+	}
+	if r := l.take(ours); r != nil {
+		l.conn.Cancel(ours, clip(reason))
+		r.withdrawn("cancelled")
+	}
+}
+
+// withdrawn records a request that its client gave up.
+func (r *route) withdrawn(outcome string) {
+	rec := r.record(audit.TypeResult)
+	rec.Outcome, rec.Duration = outcome, time.Since(r.begun)
+	r.session.server.record.Append(rec)
+}
+
+// watch keeps which resources a client subscribed to; false means too many.
+func (c *Session) watch(m mcpwire.Message) bool {
+	uri := stringMember(m.Params, "uri")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch m.Method {
+	case "resources/subscribe":
+		if len(c.watched) >= maxSubscriptions {
+			return false
+		}
+		c.watched[uri] = true
+	case "resources/unsubscribe":
+		delete(c.watched, uri)
+	}
+	return true
+}
+
+func (c *Session) subscribed(uri string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.watched[uri]
+}

@@ -1,0 +1,39 @@
+// Package paths says where mcprun keeps things, for the daemon and for the
+// commands that must find them without one. It touches no file.
+package paths
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"path/filepath"
+)
+
+// Defaults of a daemon that runs as a system service.
+const (
+	DefaultRun  = "/run/mcprun"
+	DefaultData = "/var/lib/mcprun"
+)
+
+// Dirs are the two folders of one daemon: Run is lost at a reboot, Data is kept.
+type Dirs struct{ Run, Data string }
+
+func (d Dirs) Socket() string       { return filepath.Join(d.Run, "mcprun.sock") }
+func (d Dirs) PidFile() string      { return filepath.Join(d.Run, "daemon.lock") }
+func (d Dirs) Instances() string    { return filepath.Join(d.Run, "i") }
+func (d Dirs) Containerd() string   { return filepath.Join(d.Run, "containerd") }
+func (d Dirs) ContainerdDB() string { return filepath.Join(d.Data, "containerd") }
+func (d Dirs) Audit() string        { return filepath.Join(d.Data, "audit") }
+func (d Dirs) Keys() string         { return filepath.Join(d.Data, "keys") }
+func (d Dirs) Switches() string     { return filepath.Join(d.Data, "switches") }
+func (d Dirs) DaemonLog() string    { return filepath.Join(d.Data, "daemon.log") }
+func (d Dirs) ServerLogs() string   { return filepath.Join(d.Data, "logs") }
+
+// CgroupParent is the name of the cgroup, below the root of each hierarchy, that
+// holds every container of the daemon with these folders and nothing else.
+func (d Dirs) CgroupParent() string {
+	if d.Run == DefaultRun {
+		return "mcprun"
+	}
+	sum := sha256.Sum256([]byte(filepath.Clean(d.Run)))
+	return "mcprun-" + hex.EncodeToString(sum[:4])
+}

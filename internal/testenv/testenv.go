@@ -1,0 +1,58 @@
+// Package testenv decides whether a test may be skipped. Where the environment
+// promises a feature (MCPRUN_TEST_PROMISES, a comma-separated list that the
+// Makefile sets) a missing feature is a failure, so that a green run cannot hide
+// that nothing was tested.
+package testenv
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Need ends the test when a feature is missing: a failure where it is promised,
+// else a skip that says what to do. Features: root, containerd, images, node.
+func Need(t testing.TB, features ...string) {
+	t.Helper()
+	promised := strings.Split(os.Getenv("MCPRUN_TEST_PROMISES"), ",")
+	for _, f := range features {
+		fix := missing(f)
+		switch {
+		case fix == "":
+		case slices.Contains(promised, f) || slices.Contains(promised, "all"):
+			t.Fatalf("%s is promised here and missing: %s", f, fix)
+		default:
+			t.Skipf("needs %s: %s", f, fix)
+		}
+	}
+}
+
+// missing returns how to get feature f, or "" where it is there.
+func missing(f string) string {
+	switch f {
+	case "root":
+		if os.Geteuid() != 0 {
+			return "run the tests as root"
+		}
+	case "containerd":
+		return notAll("make build", "containerd", "containerd-shim-runc-v2", "runc", "mcprun-init", "mcprun", "mcprund")
+	case "images":
+		if os.Getenv("MCPRUN_IMAGES") == "" {
+			return "run the tests with make test, which builds the images"
+		}
+	default:
+		return "unknown feature " + f
+	}
+	return ""
+}
+
+func notAll(fix string, programs ...string) string {
+	dir := os.Getenv("MCPRUN_BIN")
+	for _, p := range programs {
+		if _, err := os.Stat(dir + "/" + p); err != nil {
+			return fix + " (no " + p + "), and set MCPRUN_BIN"
+		}
+	}
+	return ""
+}

@@ -1,0 +1,205 @@
+// Package limits holds what stops calls whatever policy says of them. So far it
+// holds the kill switches; rates and budgets are not built yet.
+//
+// A switch that is thrown denies from the next message on, is written to disk,
+// and stays thrown across crashes and reboots until it is revived. Switches say
+// no; ending processes is the runtime's part.
+package limits
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/mcprun/mcprun"
+)
+
+// Kill is one thrown switch. Without Server it stops everything, without Tool
+// all tools of the server and the server itself.
+type Kill struct {
+	Server mcprun.ServerName `json:"server,omitempty"`
+	Tool   mcprun.ToolName   `json:"tool,omitempty"`
+	Who    string            `json:"who"`
+	Why    string            `json:"why"`
+	When   time.Time         `json:"when"`
+}
+
+// Target names what the switch stops, as people write it.
+func (k Kill) Target() string {
+	switch {
+	case k.Tool != "":
+		return string(k.Server) + "/" + string(k.Tool)
+	case k.Server != "":
+		return string(k.Server)
+	}
+	return "everything"
+}
+
+// file is the name of the switch's file; @ is in no server or tool name.
+func (k Kill) file() string {
+	switch {
+	case k.Tool != "":
+		return "tool@" + string(k.Server) + "@" + string(k.Tool) + ".json"
+	case k.Server != "":
+		return "server@" + string(k.Server) + ".json"
+	}
+	return "all.json"
+}
+
+// Switches is the set of thrown switches. Check takes no lock.
+type Switches struct {
+	dir string
+	mu  sync.Mutex
+	cur atomic.Pointer[thrown]
+}
+
+// thrown is immutable; the generation grows with every change.
+type thrown struct {
+	generation uint64
+	kills      map[string]Kill // by file name
+}
+
+// OpenSwitches reads the thrown switches from dir, making it if it is not there.
+// A file that cannot be read is an error: it may be a switch.
+func OpenSwitches(dir string) (*Switches, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("opening the kill switches: %w", err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the kill switches: %w", err)
+	}
+	t := &thrown{kills: make(map[string]Kill)}
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), ".json") {
+			continue // a write that was cut off: see write
+		}
+		path := filepath.Join(dir, e.Name())
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("reading a kill switch: %w", err)
+		}
+		var k Kill
+		if err := json.Unmarshal(raw, &k); err != nil || k.file() != e.Name() {
+			return nil, fmt.Errorf("kill switch %s is damaged; look at it, then remove it to revive what it stopped", path)
+		}
+		t.kills[e.Name()] = k
+	}
+	s := &Switches{dir: dir}
+	s.cur.Store(t)
+	return s, nil
+}
+
+// Check returns the widest thrown switch that stops a tool of a server, or the
+// server itself where tool is empty; ok is false where none does.
+func (s *Switches) Check(server mcprun.ServerName, tool mcprun.ToolName) (k Kill, ok bool) {
+	t := s.cur.Load()
+	if len(t.kills) == 0 {
+		return Kill{}, false
+	}
+	for _, q := range []Kill{{}, {Server: server}, {Server: server, Tool: tool}} {
+		if k, ok = t.kills[q.file()]; ok {
+			return k, true
+		}
+	}
+	return Kill{}, false
+}
+
+// Deny throws a switch in memory: the first step of a kill, which cannot fail.
+func (s *Switches) Deny(k Kill) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.change(func(m map[string]Kill) { m[k.file()] = k })
+}
+
+// Persist writes a switch to disk, so that it stays thrown. It returns when the
+// file is durable.
+func (s *Switches) Persist(k Kill) error { return Write(s.dir, k) }
+
+// Write puts a switch into a folder of switches without a daemon: what
+// "mcprun kill --all" does when no daemon answers. It returns when it is durable.
+func Write(dir string, k Kill) error {
+	raw, err := json.Marshal(k)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("writing the kill switch: %w", err)
+	}
+	tmp := filepath.Join(dir, k.file()+".part")
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("writing the kill switch: %w", err)
+	}
+	_, err = f.Write(raw)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(tmp, filepath.Join(dir, k.file()))
+	}
+	if err == nil {
+		err = syncDir(dir)
+	}
+	if err != nil {
+		return fmt.Errorf("writing the kill switch: %w", err)
+	}
+	return nil
+}
+
+// Revive takes back the switch with exactly this target.
+func (s *Switches) Revive(server mcprun.ServerName, tool mcprun.ToolName) (Kill, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q := Kill{Server: server, Tool: tool}
+	k, ok := s.cur.Load().kills[q.file()]
+	if !ok {
+		return Kill{}, fmt.Errorf("%s is not killed", q.Target())
+	}
+	if err := os.Remove(filepath.Join(s.dir, q.file())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Kill{}, fmt.Errorf("reviving %s: %w", q.Target(), err)
+	}
+	if err := syncDir(s.dir); err != nil {
+		return Kill{}, fmt.Errorf("reviving %s: %w", q.Target(), err)
+	}
+	s.change(func(m map[string]Kill) { delete(m, q.file()) })
+	return k, nil
+}
+
+// All lists the thrown switches, the widest and then the oldest first.
+func (s *Switches) All() []Kill {
+	var out []Kill
+	for _, k := range s.cur.Load().kills {
+		out = append(out, k)
+	}
+	slices.SortFunc(out, func(a, b Kill) int { return strings.Compare(a.file(), b.file()) })
+	return out
+}
+
+// Generation grows with every change of a switch.
+func (s *Switches) Generation() uint64 { return s.cur.Load().generation }
+
+// change replaces the set by a changed copy; the caller holds mu.
+func (s *Switches) change(edit func(map[string]Kill)) {
+	old := s.cur.Load()
+	next := &thrown{generation: old.generation + 1, kills: make(map[string]Kill, len(old.kills)+1)}
+	for f, k := range old.kills {
+		next.kills[f] = k
+	}
+	edit(next.kills)
+	s.cur.Store(next)
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,153 @@
+// Package manifest reads server.yaml: bytes in, a typed value or all errors out,
+// each with its line, its column, what is wrong and how to mend it.
+//
+// The reader takes a small part of YAML, the part that every YAML reader and
+// every human reads in the same way. Anchors, aliases, tags, directives, merge
+// keys, block text, several documents, tabs and words such as on or 0777 where
+// text is wanted are refused, and each scalar is read twice: by the YAML parser
+// and from the source line itself. Unknown keys and keys that are designed but
+// not built are errors, so that nothing written in the file is ever ignored.
+//
+// The package is pure: it opens no file, resolves no link and asks no registry.
+// So it does NOT protect against a host path that is harmless by name and leads
+// elsewhere through a symbolic link (the runtime checks what it really opens), a
+// target that is a link inside the image, an
+// image whose contents are hostile, a secret that looks like none of the known
+// ones, or an operator who grants too much: what is granted here is granted.
+package manifest
+
+import (
+	"time"
+
+	"github.com/mcprun/mcprun"
+)
+
+// Server is one server.yaml. Fields of a value that Parse returned have passed
+// Validate. Treat it as immutable.
+type Server struct {
+	Name        mcprun.ServerName
+	Image       Image
+	Command     []string // nil: the image's own
+	WorkDir     string   // empty: the image's own
+	Environment []EnvVar // sorted by name
+	Profile     string   // one of Profiles()
+	Files       []File   // in the order written; never /tmp
+	Tmp         int64    // bytes of the tmpfs at /tmp
+	Resources   Resources
+	Timeouts    Timeouts
+	Tools       map[mcprun.ToolName]Tool // a tool that is absent is not granted
+	Grants      Grants
+	Notes       []Note // what is allowed and still worth a look
+}
+
+// Image says which image to start: exactly one of Ref and Path is set.
+type Image struct {
+	Ref    string        // host/repo@sha256:…
+	Digest mcprun.Digest // the digest in Ref
+	Path   string        // OCI archive or layout on disk, as written
+}
+
+// EnvVar is one environment variable.
+type EnvVar struct{ Name, Value string }
+
+// Access says what a server may do in a folder. The zero value only reads.
+type Access uint8
+
+const (
+	Read Access = iota
+	Write
+)
+
+func (a Access) String() string {
+	if a == Write {
+		return "write"
+	}
+	return "read"
+}
+
+// File is one mount: a host file or folder, or an empty tmpfs.
+type File struct {
+	From   string // host path as written; empty for a tmpfs
+	To     string // where the server sees it
+	Access Access // of a host path; a tmpfs can always be written
+	Tmpfs  bool
+	Size   int64 // bytes of a tmpfs; 0 for a host path
+}
+
+// Resources bounds what one instance may use.
+type Resources struct {
+	Memory    int64 // bytes, tmpfs pages included
+	MilliCPU  int64 // thousandths of one CPU
+	Pids      int64
+	FileSize  int64 // bytes of the largest file it can write
+	OpenFiles int64
+}
+
+// Timeouts bounds how long one instance may take.
+type Timeouts struct {
+	Start time.Duration // from starting it to its answer to initialize
+	Call  time.Duration // for one tool call
+	Stop  time.Duration // from asking it to stop to killing it
+}
+
+// Tool is what the operator says of one tool. The zero value is blocked.
+type Tool struct{ Risk mcprun.Risk }
+
+// Grants are requests that the server may send to the client. The zero value
+// refuses all of them.
+type Grants struct{ Sampling, Elicitation, Roots bool }
+
+// Default returns what an absent key stands for. It has no name and no image, so
+// it is not valid by itself.
+func Default() *Server {
+	return &Server{
+		Profile:   "strict",
+		Tmp:       DefaultTmp,
+		Resources: DefaultResources(),
+		Timeouts:  DefaultTimeouts(),
+	}
+}
+
+// DefaultResources returns the resources of a server that names none.
+func DefaultResources() Resources {
+	return Resources{
+		Memory:    DefaultMemory,
+		MilliCPU:  DefaultMilliCPU,
+		Pids:      DefaultPids,
+		FileSize:  DefaultFileSize,
+		OpenFiles: DefaultOpenFiles,
+	}
+}
+
+// DefaultTimeouts returns the timeouts of a server that names none.
+func DefaultTimeouts() Timeouts {
+	return Timeouts{Start: DefaultStart, Call: DefaultCall, Stop: DefaultStop}
+}
+
+// Profiles names the built-in profiles, the strictest first.
+func Profiles() []string { return []string{"strict", "go", "node", "python"} }
+
+// Parse reads one server.yaml. The error is always an *ErrorList that holds every
+// error found, in the order of the file; filename is used only to print it.
+func Parse(filename string, data []byte) (*Server, error) {
+	r := newReport()
+	root := readYAML(data, r)
+	if root == nil {
+		return nil, r.list(filename)
+	}
+	s := decode(*root, r)
+	runChecks(s, r)
+	if err := r.list(filename); err != nil {
+		return nil, err
+	}
+	s.Notes = notes(s, r)
+	return s, nil
+}
+
+// Validate runs the checks of Parse on a value that did not come from Parse. The
+// error is an *ErrorList without positions.
+func (s *Server) Validate() error {
+	r := newReport()
+	runChecks(s, r)
+	return r.list("")
+}

@@ -1,0 +1,75 @@
+package manifest
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/mcprun/mcprun"
+)
+
+// notes lists what is allowed and still worth a look, in the order of the file.
+func notes(s *Server, r *report) []Note {
+	var out []Note
+	add := func(path, format string, args ...any) {
+		at := r.at(path)
+		out = append(out, Note{at.line, at.col, fmt.Sprintf(format, args...)})
+	}
+	noteTools(s, add)
+	noteFiles(s, add)
+	noteGrants(s, add)
+	for _, v := range s.Environment {
+		if namesSecret(v.Name) {
+			add(envPath(v.Name), "%s sounds like a secret; whoever reads server.yaml can read it", v.Name)
+		}
+	}
+	if len(s.Command) > 0 && hasTarget(s, s.Command[0]) {
+		add(commandPath(0), "the program is in a granted folder; the image's digest does not pin it")
+	}
+	slices.SortStableFunc(out, func(a, b Note) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col), cmp.Compare(a.Text, b.Text))
+	})
+	return out
+}
+
+type adder func(path, format string, args ...any)
+
+func noteTools(s *Server, add adder) {
+	if len(s.Tools) == 0 {
+		add("tools", "no tool is granted; run mcprun lock to see them")
+	}
+	for name, t := range s.Tools {
+		if t.Risk == mcprun.High {
+			add(toolPath(name), "%s has a high risk; each call needs a human's approval", name)
+		}
+	}
+}
+
+func noteFiles(s *Server, add adder) {
+	var tmpfs int64
+	for i, f := range s.Files {
+		tmpfs += f.Size
+		if f.Access == Write {
+			add(fmt.Sprintf("files[%d]", i), "the server can change and delete everything in %s on the host", show(f.From))
+		}
+	}
+	if tmpfs+s.Tmp > s.Resources.Memory {
+		add("files", "all tmpfs together, /tmp included, have more than resources.memory; their pages count, and a full one ends the server")
+	}
+}
+
+func noteGrants(s *Server, add adder) {
+	for _, g := range []struct {
+		key     string
+		granted bool
+		may     string
+	}{
+		{"sampling", s.Grants.Sampling, "make the client's model run prompts"},
+		{"elicitation", s.Grants.Elicitation, "ask the user for input"},
+		{"roots", s.Grants.Roots, "see which folders the client works in"},
+	} {
+		if g.granted {
+			add("grants."+g.key, "the server may %s", g.may)
+		}
+	}
+}

@@ -1,0 +1,73 @@
+package manifest
+
+import (
+	"slices"
+	"strings"
+)
+
+// suggest returns the known key that was most likely meant, or nothing.
+func suggest(name string, known []string) string {
+	if meant := otherName(name); slices.Contains(known, meant) {
+		return meant
+	}
+	best, distance := "", 3 // three slips make another word
+	plain := strings.ReplaceAll(strings.ToLower(name), "_", "-")
+	for _, k := range known {
+		if d := editDistance(plain, k); d < distance && d < len(k) {
+			best, distance = k, d
+		}
+	}
+	return best
+}
+
+// otherName maps what other formats call a key.
+func otherName(name string) string {
+	switch strings.ToLower(name) {
+	case "env":
+		return "environment"
+	case "args", "cmd", "entrypoint":
+		return "command"
+	case "cwd", "working_dir", "workingdir":
+		return "workdir"
+	case "volumes", "mounts":
+		return "files"
+	case "mem", "mem_limit":
+		return "memory"
+	case "source", "src", "host":
+		return "from"
+	case "target", "dst", "destination":
+		return "to"
+	case "mode":
+		return "access"
+	case "timeout":
+		return "timeouts"
+	}
+	return ""
+}
+
+// maxSuggest bounds the names that are compared: no key is longer than 14.
+const maxSuggest = 20
+
+// editDistance counts the insertions, deletions and changes from a to b.
+func editDistance(a, b string) int {
+	if len(a) > maxSuggest {
+		return len(a)
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}
