@@ -81,32 +81,39 @@ func TestRoundTrip(t *testing.T) {
 // stands in its fields.
 func TestEncodeBounds(t *testing.T) {
 	for _, fill := range []string{"x", "\x01", "\xff", "é", "\"", "\U0001f600"} {
-		s := strings.Repeat(fill, MaxLine)
-		r := Record{
-			Seq: 1<<64 - 1, Time: testTime, Type: TypeAccessDenied, Call: mcprun.CallID(s), Server: mcprun.ServerName(s), Instance: s,
-			Tool: mcprun.ToolName(s), Method: s, Principal: mcprun.Principal(s), Session: s, Rule: s, Reason: s,
-			ToolDigest: mcprun.Digest(s), ArgsDigest: mcprun.Digest(s), Args: []byte(`"` + strings.Repeat("x", MaxInlineArgs-2) + `"`),
-			Size: -1 << 63, Duration: -1 << 63, Outcome: s, Who: s, Why: s, Detail: map[string]string{},
+		for _, size := range []int{MaxName, MaxDetailValue, MaxText, MaxLine} {
+			testBounds(t, fill, size)
 		}
-		for i := range MaxDetail {
-			r.Detail[strings.Repeat("k", MaxDetailKey-1)+string(rune('a' + i%26))[:1]] = s
-			r.Detail[strings.Repeat("j", MaxDetailKey-1)+string(rune('a' + i%6))[:1]] = s
-		}
-		if len(r.Detail) != MaxDetail {
-			t.Fatalf("%d details in the test", len(r.Detail))
-		}
-		line := encode(t, &r)
-		if len(line) > MaxLine {
-			t.Errorf("%q: a line of %d bytes; at most %d", fill, len(line), MaxLine)
-		}
-		var p parser
-		got, _, err := p.parse([]byte(line))
-		if err != nil {
-			t.Fatalf("%q: %v", fill, err)
-		}
-		if len(got.Instance) > MaxName || !strings.HasSuffix(got.Reason, " bytes)") {
-			t.Errorf("%q: instance of %d bytes, reason %q", fill, len(got.Instance), got.Reason)
-		}
+	}
+}
+
+func testBounds(t *testing.T, fill string, size int) {
+	t.Helper()
+	s := strings.Repeat(fill, size/len(fill))
+	r := Record{
+		Seq: 1<<64 - 1, Time: testTime, Type: TypeAccessDenied, Call: mcprun.CallID(s), Server: mcprun.ServerName(s), Instance: s,
+		Tool: mcprun.ToolName(s), Method: s, Principal: mcprun.Principal(s), Session: s, Rule: s, Reason: s,
+		ToolDigest: mcprun.Digest(s), ArgsDigest: mcprun.Digest(s), Args: []byte(`"` + strings.Repeat("x", MaxInlineArgs-2) + `"`),
+		Size: -1 << 63, Duration: -1 << 63, Outcome: s, Who: s, Why: s, Detail: map[string]string{},
+	}
+	for i := range MaxDetail {
+		r.Detail[strings.Repeat("k", MaxDetailKey-1)+string(rune('a' + i%26))[:1]] = s
+		r.Detail[strings.Repeat("j", MaxDetailKey-1)+string(rune('a' + i%6))[:1]] = s
+	}
+	if len(r.Detail) != MaxDetail {
+		t.Fatalf("%d details in the test", len(r.Detail))
+	}
+	line := encode(t, &r)
+	if len(line) > MaxLine {
+		t.Errorf("%q: a line of %d bytes; at most %d", fill, len(line), MaxLine)
+	}
+	var p parser
+	got, _, err := p.parse([]byte(line))
+	if err != nil {
+		t.Fatalf("%q: %v", fill, err)
+	}
+	if cut := size > MaxText; len(got.Instance) > MaxName || cut && !strings.HasSuffix(got.Reason, " bytes)") {
+		t.Errorf("%q: instance of %d bytes, reason %q", fill, len(got.Instance), got.Reason)
 	}
 }
 

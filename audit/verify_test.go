@@ -223,6 +223,39 @@ func TestSetBackIsSeenOnlyFromOutside(t *testing.T) {
 	}
 }
 
+// Who cuts the checkpoints can rewrite what they covered, but not what one kept
+// elsewhere covers.
+func TestRewrittenBehindTheCheckpoints(t *testing.T) {
+	p := newTampered(t)
+	p.place = p.old
+	since := string(lastNote(t, p.checkpoints()))
+	first, _ := splitNote(readFile(t, p.checkpoints()))
+	writeFile(t, p.checkpoints(), append(bytes.Clone(first), '\n'))
+	p.lines(1, func(l [][]byte) [][]byte { return rechain(t, edit(l, 3, "c-1", "c-9"), 3) })
+	l2 := slices.Concat(readLines(t, p.file(1))[12:], readLines(t, p.file(2)))
+	writeLines(t, p.file(2), rechain(t, l2, 1)[1:])
+	if r := p.mustVerify(t, ""); r.Signed != 1 {
+		t.Errorf("signed up to %d, want 1", r.Signed)
+	}
+	r := p.verify(t, since)
+	if r.OK() || r.Problems[0].Kind != Rewritten || !strings.Contains(r.Problems[0].What, "record 17 is not the one of the checkpoint to start from") {
+		t.Errorf("got %+v", r.Problems)
+	}
+	// Recovery cannot tie the newest file to a checkpoint either.
+	if _, err := p.tryOpen(Options{}); err == nil || !strings.Contains(err.Error(), "the chain does not go through record 1 as it was signed") {
+		t.Errorf("open: %v", err)
+	}
+}
+
+func lastNote(t *testing.T, name string) []byte {
+	t.Helper()
+	var last []byte
+	for msg, rest := splitNote(readFile(t, name)); msg != nil; msg, rest = splitNote(rest) {
+		last = msg
+	}
+	return last
+}
+
 func TestVerifySinceWithoutOldFiles(t *testing.T) {
 	p := newTampered(t)
 	for _, tt := range []struct {

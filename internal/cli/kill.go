@@ -70,7 +70,7 @@ func (a *App) showKill(w io.Writer, r *control.KillReport) {
 	}
 	fmt.Fprintln(w)
 	for _, s := range r.Steps {
-		fmt.Fprintf(w, "  %-10s after %8.2f ms  %s\n", s.Step, float64(s.After.Microseconds())/1000, s.Note)
+		fmt.Fprintf(w, "  %-10s after %8.2f ms  %s\n", s.Step, s.AfterMS, s.Note)
 	}
 	t := r.Target
 	if t == "everything" {

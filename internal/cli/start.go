@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/internal/control"
@@ -185,6 +186,21 @@ func (a *App) stopCommand() *cobra.Command {
 	}
 }
 
+// awaitDaemonEnd waits for the lock that a daemon holds to its last moment.
+func (a *App) awaitDaemonEnd() error {
+	f, err := os.Open(a.dirs.PidFile())
+	if err != nil {
+		return &mcprun.Error{Class: mcprun.Failed, What: "waiting for the daemon's end", Err: err}
+	}
+	defer f.Close()
+	for end := time.Now().Add(daemonWait); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) == nil {
+			return nil
+		}
+	}
+	return &mcprun.Error{Class: mcprun.Failed, What: "the daemon still runs", Hint: "tail " + a.dirs.DaemonLog()}
+}
+
 func (a *App) shutdownCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "shutdown", Short: "stop every server and the daemon", Args: cobra.NoArgs,
@@ -197,12 +213,7 @@ func (a *App) shutdownCommand() *cobra.Command {
 			if _, err := c.Do(control.Request{Op: control.OpShutdown}, a.events()); err != nil {
 				return err
 			}
-			for end := time.Now().Add(daemonWait); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-				if _, err := os.Stat(a.dirs.Socket()); errors.Is(err, os.ErrNotExist) {
-					return nil
-				}
-			}
-			return &mcprun.Error{Class: mcprun.Failed, What: "the daemon still runs", Hint: "tail " + a.dirs.DaemonLog()}
+			return a.awaitDaemonEnd()
 		},
 	}
 }

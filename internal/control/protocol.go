@@ -130,7 +130,7 @@ type KillReport struct {
 
 // KillStep is one step with the time since the kill began.
 type KillStep struct {
-	Step  string        `json:"step"`
-	After time.Duration `json:"after"` // nanoseconds since the request
-	Note  string        `json:"note,omitzero"`
+	Step    string  `json:"step"`
+	AfterMS float64 `json:"afterMs"` // since the request
+	Note    string  `json:"note,omitzero"`
 }

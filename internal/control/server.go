@@ -177,11 +177,11 @@ func (s *Server) serve(ctx context.Context, conn *net.UnixConn) {
 		return
 	}
 	res, err := s.handle(ctx, call)
-	switch {
-	case err != nil:
+	if err == nil && res != nil {
+		err = call.send(Reply{Done: res})
+	}
+	if err != nil {
 		call.send(Reply{Error: asError(err)})
-	case res != nil:
-		call.send(Reply{Done: res})
 	}
 }
 

@@ -56,7 +56,7 @@ func (d *Daemon) throw(k limits.Kill) (*control.KillReport, error) {
 			errs = append(errs, fmt.Errorf("%s: %w", name, err))
 			note = err.Error()
 		}
-		report.Steps = append(report.Steps, control.KillStep{Step: name, After: time.Since(begun), Note: note})
+		report.Steps = append(report.Steps, control.KillStep{Step: name, AfterMS: float64(time.Since(begun).Microseconds()) / 1000, Note: note})
 		failpoint.Hit("kill." + name)
 	}
 	d.switches.Deny(k)

@@ -287,6 +287,9 @@ func (s *server) recheck(run *running, def *definition, policy *gate.Policy, g u
 // cause, processes are killed, traces removed. It may be called again.
 func (d *Daemon) end(s *server, run *running, cause error) {
 	run.once.Do(func() {
+		if k, killed := d.switches.Check(s.name, ""); killed {
+			cause = &front.KilledError{Kill: k}
+		}
 		s.front.End(run.life, cause)
 		if err := run.inst.Kill(); err != nil {
 			d.opts.Log.Error("killing", "instance", run.inst.ID, "err", err)
