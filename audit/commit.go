@@ -66,10 +66,11 @@ func (l *Log) run() {
 func (l *Log) commit(last bool) {
 	l.mu.Lock()
 	b, out, old, head, err := l.waiting, l.out.f, l.retired, l.head, l.failed
+	stale := head.Seq != l.synced
 	l.waiting, l.retired, l.dirty = nil, nil, false
 	l.mu.Unlock()
 
-	if err == nil && head.Seq != l.synced {
+	if err == nil && stale {
 		if err = datasync(out); err != nil {
 			err = l.fail(fmt.Errorf("writing records to the disk: %w", err))
 		}
@@ -84,7 +85,9 @@ func (l *Log) commit(last bool) {
 	if err != nil {
 		return
 	}
+	l.mu.Lock()
 	l.synced = head.Seq
+	l.mu.Unlock()
 	l.sign(head, last)
 }
 

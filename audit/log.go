@@ -31,10 +31,10 @@ type Log struct {
 	dirty    bool   // a sync is on its way
 	signAt   uint64 // the record that asks for the next checkpoint
 	waiting  *batch // those who wait for the next sync
+	synced   uint64 // the newest record known to be on the disk
 	headLine []byte
 
 	signed    *checkpoints
-	synced    uint64 // the committer's own
 	poke      chan struct{}
 	syncTimer *time.Timer
 	signTimer *time.Timer

@@ -267,24 +267,34 @@ func TestBackgroundCommit(t *testing.T) {
 			head := l.Head()
 			time.Sleep(syncAfter) // fake time
 			synctest.Wait()
-			if l.synced != head.Seq {
-				t.Errorf("synced to %d, want %d", l.synced, head.Seq)
+			if synced, _ := progress(l); synced != head.Seq {
+				t.Errorf("synced to %d, want %d", synced, head.Seq)
 			}
 			time.Sleep(signAfter)
 			synctest.Wait()
-			if l.signed.last != head || l.Checkpoint() == before {
-				t.Errorf("signed to %d, want %d", l.signed.last.Seq, head.Seq)
+			if _, signed := progress(l); signed != head || l.Checkpoint() == before {
+				t.Errorf("signed to %d, want %d", signed.Seq, head.Seq)
 			}
 			p.mustVerify(t, l.Checkpoint())
 		}
-		size := l.signed.out.size
+		size := len(readFile(t, p.checkpoints()))
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		if l.signed.out.size != size {
+		if len(readFile(t, p.checkpoints())) != size {
 			t.Error("an idle log goes on signing")
 		}
 		l.Close()
 	})
+}
+
+// progress returns how far the log is synced and signed.
+func progress(l *Log) (synced uint64, signed Head) {
+	l.mu.Lock()
+	synced = l.synced
+	l.mu.Unlock()
+	l.signed.mu.Lock()
+	defer l.signed.mu.Unlock()
+	return synced, l.signed.last
 }
 
 func TestSignEvery(t *testing.T) {
@@ -294,8 +304,8 @@ func TestSignEvery(t *testing.T) {
 		for range 4 {
 			appendN(t, l, signEvery)
 			synctest.Wait() // no time passes: it is the count that signs
-			if got, want := l.signed.last.Seq, l.Head().Seq; got != want {
-				t.Errorf("signed to %d, want %d", got, want)
+			if _, got := progress(l); got != l.Head() {
+				t.Errorf("signed to %d, want %d", got.Seq, l.Head().Seq)
 			}
 		}
 		l.Close()

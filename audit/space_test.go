@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/internal/testenv"
 )
 
 // smallDisk mounts a file system of the given size for the log. The key stays
@@ -34,9 +35,7 @@ func smallDisk(t *testing.T, size string) place {
 
 func needRoot(t *testing.T) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("mounting needs root")
-	}
+	testenv.Need(t, "root")
 }
 
 // fill appends until not even the smallest record fits, and returns how many

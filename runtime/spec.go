@@ -191,13 +191,14 @@ func maskedPaths() []string {
 		"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/key-users", "/proc/kallsyms",
 		"/proc/kmsg", "/proc/kpagecgroup", "/proc/kpagecount", "/proc/kpageflags", "/proc/latency_stats", "/proc/modules",
 		"/proc/sched_debug", "/proc/scsi", "/proc/slabinfo", "/proc/timer_list", "/proc/timer_stats", "/proc/vmallocinfo", "/proc/config.gz",
-		"/proc/partitions", "/proc/iomem", "/proc/ioports", "/proc/swaps", "/proc/diskstats", "/proc/sysvipc", "/sys",
+		"/proc/buddyinfo", "/proc/bus", "/proc/cmdline", "/proc/consoles", "/proc/crypto", "/proc/devices", "/proc/fs", "/proc/misc",
+		"/proc/pagetypeinfo", "/proc/pressure", "/proc/tty", "/proc/vmstat", "/proc/zoneinfo", "/proc/partitions", "/proc/iomem", "/proc/ioports", "/proc/swaps", "/proc/diskstats", "/proc/sysvipc", "/sys",
 	}
 }
 
 // readonlyPaths are the parts of /proc that change something.
 func readonlyPaths() []string {
-	return []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger", "/proc/driver", "/proc/mtrr"}
+	return []string{"/proc/irq", "/proc/sys", "/proc/sysrq-trigger", "/proc/driver", "/proc/mtrr"}
 }
 
 func ptr[T any](v T) *T { return &v }

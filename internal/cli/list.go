@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mcprun/mcprun/internal/control"
+	"github.com/mcprun/mcprun/lock"
 )
 
 func (a *App) psCommand() *cobra.Command {
@@ -21,12 +22,15 @@ func (a *App) psCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.print(res.Servers, func(w io.Writer) { a.showServers(w, res.Servers) })
+			return a.print(res.Servers, func(w io.Writer) { a.showServers(w, res.Servers, res.Kills) })
 		},
 	}
 }
 
-func (a *App) showServers(w io.Writer, servers []control.ServerStatus) {
+func (a *App) showServers(w io.Writer, servers []control.ServerStatus, kills []string) {
+	for _, k := range kills {
+		fmt.Fprintf(a.Err, "mcprun: %s %s\n", a.colour(red, "killed:"), clipText(lock.Visible(k)))
+	}
 	if len(servers) == 0 {
 		fmt.Fprintln(a.Err, "mcprun: no server is known to the daemon\nmcprun: hint: mcprun start server.yaml")
 		return

@@ -66,6 +66,7 @@ type Result struct {
 	Version *Version       `json:"version,omitzero"`
 	Server  *ServerStatus  `json:"server,omitzero"`
 	Servers []ServerStatus `json:"servers,omitzero"`
+	Kills   []string       `json:"kills,omitzero"` // thrown switches, as text
 	Killed  *KillReport    `json:"killed,omitzero"`
 	Inspect *Inspection    `json:"inspect,omitzero"`
 	Lock    []byte         `json:"lock,omitzero"`

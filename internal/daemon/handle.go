@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	goruntime "runtime"
 	"strings"
+	"time"
 
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/audit"
@@ -39,6 +40,9 @@ func (d *Daemon) handle(ctx context.Context, c *control.Call) (*control.Result, 
 		res := &control.Result{Servers: []control.ServerStatus{}}
 		for _, s := range d.all() {
 			res.Servers = append(res.Servers, s.status())
+		}
+		for _, k := range d.switches.All() {
+			res.Kills = append(res.Kills, fmt.Sprintf("%s by %s at %s: %s", k.Target(), k.Who, k.When.Format(time.RFC3339), k.Why))
 		}
 		return res, nil
 	case control.OpInspect:
@@ -230,9 +234,8 @@ func (d *Daemon) lock(ctx context.Context, c *control.Call) (*control.Result, er
 	defer s.release()
 	ctx, cancel := context.WithTimeout(ctx, imageTimeout+def.m.Timeouts.Start)
 	defer cancel()
-	s.mu.Lock()
-	s.cancel = cancel
-	s.mu.Unlock()
+	s.setCancel(cancel)
+	defer s.setCancel(nil)
 	image, err := d.rt.Image(ctx, def.m.Image, filepath.Dir(def.file), c.Progress)
 	if err != nil {
 		return nil, withContext(doing, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -65,6 +66,13 @@ func (s *server) setState(state, why string) {
 	s.mu.Unlock()
 }
 
+// setCancel says how a kill ends the start under way.
+func (s *server) setCancel(cancel context.CancelFunc) {
+	s.mu.Lock()
+	s.cancel = cancel
+	s.mu.Unlock()
+}
+
 // killedError refuses what a thrown switch forbids.
 func killedError(doing string, k limits.Kill) error {
 	target := k.Target()
@@ -93,9 +101,7 @@ func (s *server) start(ctx context.Context, def *definition, who mcprun.Principa
 	s.state, s.why, s.spec, s.cancel = "starting", "", def, cancel
 	s.mu.Unlock()
 	err := s.bringUp(ctx, def, who, progress)
-	s.mu.Lock()
-	s.cancel = nil
-	s.mu.Unlock()
+	s.setCancel(nil)
 	if err != nil {
 		if k, killed := s.d.switches.Check(s.name, ""); killed {
 			err = killedError(doing, k)
@@ -206,6 +212,9 @@ func (s *server) publish(run *running, def *definition, g upstream.Greeting, cur
 		return &mcprun.Error{Class: mcprun.Denied, What: "starting " + string(s.name), Why: "its name, version or instructions are not as they were pinned",
 			Hint: "see what changed: mcprun lock --diff " + def.file}
 	}
+	if why := hiddenText(current); why != "" {
+		return &mcprun.Error{Class: mcprun.Denied, What: "starting " + string(s.name), Why: why, Hint: "look at " + def.file + "'s lock file; no server needs hidden text"}
+	}
 	risks := make(map[mcprun.ToolName]mcprun.Risk, len(def.m.Tools))
 	for name, t := range def.m.Tools {
 		risks[name] = t.Risk
@@ -241,6 +250,19 @@ func (s *server) publish(run *running, def *definition, g upstream.Greeting, cur
 		return &front.KilledError{Kill: k}
 	}
 	return nil
+}
+
+// hiddenText says what a reader of a server's instructions or description would
+// not see. Both reach the model, as tool definitions do.
+func hiddenText(f *lock.File) string {
+	for name, text := range map[string]string{"instructions": f.Instructions, "serverInfo": string(f.ServerInfo)} {
+		for _, r := range text {
+			if kind := lock.Hidden(r); kind != "" && !strings.ContainsRune("\n\t\r\u200d\ufe0f", r) {
+				return fmt.Sprintf("its %s holds a character that a reader does not see: %s (%s)", name, lock.Visible(string(r)), kind)
+			}
+		}
+	}
+	return ""
 }
 
 // changed withholds each tool that is not as it was pinned, and records it.

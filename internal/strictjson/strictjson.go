@@ -175,7 +175,11 @@ func checkNumber(s []byte) error {
 	if !bytes.ContainsAny(s, "eE") {
 		return nil // maxNumber digits are far below the largest double
 	}
-	if f, err := strconv.ParseFloat(string(s), 64); err != nil || math.IsInf(f, 0) {
+	f, err := strconv.ParseFloat(string(s), 64)
+	// A number too small for a double reads as 0 in one parser and as itself in an
+	// exact one, where its exponent costs memory without end.
+	mantissa, _, _ := bytes.Cut(bytes.ToLower(s), []byte("e"))
+	if err != nil || math.IsInf(f, 0) || f == 0 && bytes.ContainsAny(mantissa, "123456789") {
 		return fmt.Errorf("number %s is out of range", s)
 	}
 	return nil

@@ -33,6 +33,8 @@ func TestParse(t *testing.T) {
 		{name: "trailing word", in: `1 x`, err: "follows"},
 		{name: "deep", in: deep, err: "deeper"},
 		{name: "huge exponent", in: `1e999999999`, err: "out of range"},
+		{name: "tiny exponent", in: `1e-2000000`, err: "out of range"},
+		{name: "zero with an exponent", in: `0e-5`, want: `0e-5`},
 		{name: "long number", in: strings.Repeat("9", 65), err: "characters"},
 		{name: "cut", in: `{"a":`, err: "cut off"},
 		{name: "empty", in: ``, err: "no JSON"},
