@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/mcprun/mcprun/internal/failpoint"
 )
 
 // syncAfter is how long a plain record may stand unsynced: what a power cut may
@@ -71,10 +73,12 @@ func (l *Log) commit(last bool) {
 	l.mu.Unlock()
 
 	if err == nil && stale {
+		failpoint.Hit("audit.unsynced")
 		if err = datasync(out); err != nil {
 			err = l.fail(fmt.Errorf("writing records to the disk: %w", err))
 		}
 	}
+	failpoint.Hit("audit.synced")
 	if b != nil {
 		b.err = err
 		close(b.done)

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/internal/failpoint"
 )
 
 // Kill is one thrown switch. Without Server it stops everything, without Tool
@@ -113,6 +114,24 @@ func (s *Switches) Check(server mcprun.ServerName, tool mcprun.ToolName) (k Kill
 	return Kill{}, false
 }
 
+// Reread takes over the switches that were thrown on disk by others: "mcprun
+// kill --all" does so when the daemon does not answer. It takes none back.
+func (s *Switches) Reread() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	disk, err := OpenSwitches(s.dir)
+	if err != nil {
+		return err
+	}
+	found := disk.cur.Load().kills
+	s.change(func(m map[string]Kill) {
+		for f, k := range found {
+			m[f] = k
+		}
+	})
+	return nil
+}
+
 // Deny throws a switch in memory: the first step of a kill, which cannot fail.
 func (s *Switches) Deny(k Kill) {
 	s.mu.Lock()
@@ -141,9 +160,11 @@ func Write(dir string, k Kill) error {
 	}
 	_, err = f.Write(raw)
 	err = errors.Join(err, f.Sync(), f.Close())
+	failpoint.Hit("limits.switch-written")
 	if err == nil {
 		err = os.Rename(tmp, filepath.Join(dir, k.file()))
 	}
+	failpoint.Hit("limits.switch-named")
 	if err == nil {
 		err = syncDir(dir)
 	}
@@ -165,6 +186,7 @@ func (s *Switches) Revive(server mcprun.ServerName, tool mcprun.ToolName) (Kill,
 	if err := os.Remove(filepath.Join(s.dir, q.file())); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return Kill{}, fmt.Errorf("reviving %s: %w", q.Target(), err)
 	}
+	failpoint.Hit("limits.switch-removed")
 	if err := syncDir(s.dir); err != nil {
 		return Kill{}, fmt.Errorf("reviving %s: %w", q.Target(), err)
 	}

@@ -43,12 +43,13 @@ type containerd struct {
 	client      *client.Client
 	namespace   string
 	programs    string
+	runcState   string
 	version     string
 	runcVersion string
 }
 
 func dialContainerd(ctx context.Context, address string, opts Options) (*containerd, error) {
-	c := &containerd{namespace: opts.Dirs.CgroupParent(), programs: opts.Programs}
+	c := &containerd{namespace: opts.Dirs.CgroupParent(), programs: opts.Programs, runcState: opts.Dirs.Runc()}
 	var err error
 	if c.client, err = client.New(address, client.WithDefaultNamespace(c.namespace), client.WithTimeout(bootDeadline)); err != nil {
 		return nil, fmt.Errorf("connecting to containerd at %s: %w", address, err)
@@ -139,7 +140,7 @@ func (c *containerd) create(ctx context.Context, plan Plan, spec string, base ui
 	t.container, err = c.client.NewContainer(ctx, plan.ID,
 		client.WithSnapshotter(snapshotter),
 		client.WithNewSnapshot(plan.ID, plan.Image.image, client.WithUserNSRemapperLabels(ids, ids)),
-		client.WithRuntime(runtimeName, &options.Options{BinaryName: filepath.Join(c.programs, "runc")}),
+		client.WithRuntime(runtimeName, &options.Options{BinaryName: filepath.Join(c.programs, "runc"), Root: c.runcState}),
 		withSpec(spec),
 	)
 	if err != nil {

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"text/template"
 	"time"
+
+	"github.com/mcprun/mcprun/internal/paths"
 )
 
 // privateContainerd is a containerd of our own: its own root, state, socket and
@@ -53,6 +55,8 @@ disabled_plugins = [
 // bootDeadline bounds containerd's start: 11–16 ms measured, seconds on a loaded host.
 const bootDeadline = 20 * time.Second
 
+func privateAddress(dirs paths.Dirs) string { return filepath.Join(dirs.Containerd(), "c.sock") }
+
 func startPrivate(ctx context.Context, opts Options) (*privateContainerd, error) {
 	state := opts.Dirs.Containerd()
 	// A container's root must pass through both to its own files; only names are open to it.
@@ -62,7 +66,7 @@ func startPrivate(ctx context.Context, opts Options) (*privateContainerd, error)
 			return nil, fmt.Errorf("starting containerd: %w", err)
 		}
 	}
-	p := &privateContainerd{address: filepath.Join(state, "c.sock"), exited: make(chan struct{})}
+	p := &privateContainerd{address: privateAddress(opts.Dirs), exited: make(chan struct{})}
 	config := filepath.Join(state, "config.toml")
 	f, err := os.OpenFile(config, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {

@@ -1,8 +1,11 @@
 package runtime
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,17 +28,42 @@ func (r *Runtime) reconcileHost() error {
 	if err := r.killStrays(); err != nil {
 		return err
 	}
+	// A runc that was at work may have put one more process there before it ended.
+	if err := r.cgroups.KillAll(r.parent(), reconcileDeadline); err != nil {
+		return err
+	}
 	if err := r.cgroups.Remove(r.parent()); err != nil {
 		return err
 	}
 	if r.opts.Containerd != "" {
-		return os.RemoveAll(r.opts.Dirs.Instances())
+		return errors.Join(os.RemoveAll(r.opts.Dirs.Instances()), os.RemoveAll(r.opts.Dirs.Runc()))
 	}
-	return errors.Join(unmountBelow(r.opts.Dirs.Run), unmountBelow(r.opts.Dirs.ContainerdDB()),
-		os.RemoveAll(r.opts.Dirs.Instances()), os.RemoveAll(r.opts.Dirs.Containerd()))
+	return errors.Join(r.dropShimSockets(), unmountBelow(r.opts.Dirs.Run), unmountBelow(r.opts.Dirs.ContainerdDB()),
+		os.RemoveAll(r.opts.Dirs.Instances()), os.RemoveAll(r.opts.Dirs.Runc()), os.RemoveAll(r.opts.Dirs.Containerd()))
 }
 
-// killStrays ends the shims and the containerd of an earlier life. They are
+// shimSockets is where containerd puts its shims' sockets, whatever its
+// configuration says; a shim that was killed leaves its own behind.
+const shimSockets = "/run/containerd/s"
+
+// dropShimSockets removes the sockets of an earlier life's shims. The folder is
+// shared with other containerds, so only names that ours can have are touched:
+// see CreateSocketAddress in containerd's pkg/shim.
+func (r *Runtime) dropShimSockets() error {
+	instances, err := os.ReadDir(r.opts.Dirs.Instances())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, i := range instances {
+		sum := sha256.Sum256([]byte(filepath.Join(privateAddress(r.opts.Dirs), r.opts.Dirs.CgroupParent(), i.Name())))
+		if err := os.Remove(filepath.Join(shimSockets, hex.EncodeToString(sum[:]))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("removing a shim's socket: %w", err)
+		}
+	}
+	return nil
+}
+
+// killStrays ends the containerd, the shims and the runcs of an earlier life. They are
 // known by their command line, which names our own state folder, and by being
 // root's: a server cannot pose as one, its processes are of another user.
 func (r *Runtime) killStrays() error {
@@ -76,19 +104,22 @@ func (r *Runtime) strays() []int {
 			continue
 		}
 		args := strings.Split(strings.TrimSuffix(string(raw), "\x00"), "\x00")
-		if isStray(args, state, namespace) {
+		if isStray(args, state, r.opts.Dirs.Runc()+"/", namespace) {
 			out = append(out, pid)
 		}
 	}
 	return out
 }
 
-// isStray recognises "containerd --config STATE/…" and
+// isStray recognises "containerd --config STATE/…", "runc --root RUNC/…" and
 // "containerd-shim-runc-v2 -namespace NS … -address STATE/…".
-func isStray(args []string, state, namespace string) bool {
+func isStray(args []string, state, runc, namespace string) bool {
 	name := filepath.Base(args[0])
 	for i, a := range args[1:] {
 		if name == "containerd" && args[i] == "--config" && strings.HasPrefix(a, state) {
+			return true
+		}
+		if name == "runc" && args[i] == "--root" && strings.HasPrefix(a, runc) {
 			return true
 		}
 		if name == "containerd-shim-runc-v2" && args[i] == "-address" && strings.HasPrefix(a, state) && slices.Contains(args, namespace) {

@@ -89,8 +89,9 @@ func (r *Runtime) Close() error {
 	}
 	if r.private != nil {
 		errs = append(errs, r.private.stop())
+		failpoint.Hit("runtime.containerd-stopped")
 	}
-	errs = append(errs, r.cgroups.Remove(r.parent()))
+	errs = append(errs, r.cgroups.Remove(r.parent()), os.RemoveAll(r.opts.Dirs.Runc()))
 	return errors.Join(errs...)
 }
 
@@ -168,6 +169,7 @@ func (r *Runtime) Start(ctx context.Context, plan Plan) (_ *Instance, err error)
 	if err != nil {
 		return nil, err
 	}
+	failpoint.Hit("runtime.spec-made")
 	if inst.task, err = r.ctrd.create(ctx, plan, spec, base); err != nil {
 		return nil, err
 	}
@@ -179,6 +181,7 @@ func (r *Runtime) Start(ctx context.Context, plan Plan) (_ *Instance, err error)
 	if err := checkMounted(inst.pid, sources); err != nil {
 		return nil, err
 	}
+	failpoint.Hit("runtime.mounts-checked")
 	if err := inst.task.start(ctx); err != nil {
 		return nil, err
 	}
@@ -262,6 +265,7 @@ func (i *Instance) hold() error {
 		return fmt.Errorf("holding the container's first process: %w", err)
 	}
 	i.pidfd = fd
+	failpoint.Hit("runtime.pidfd-held")
 	if err := i.rt.cgroups.Adopt(i.cgroup, i.pid); err != nil {
 		return err
 	}
@@ -294,6 +298,7 @@ func (i *Instance) Kill() error {
 	if err := i.rt.cgroups.Kill(i.cgroup); err != nil {
 		return err
 	}
+	failpoint.Hit("runtime.cgroup-killed")
 	if err := unix.PidfdSendSignal(i.pidfd, unix.SIGKILL, nil, 0); err != nil && err != unix.ESRCH {
 		return fmt.Errorf("killing the container's first process: %w", err)
 	}

@@ -211,7 +211,7 @@ func TestStrays(t *testing.T) {
 		{"another daemon's shim", []string{"/x/containerd-shim-runc-v2", "-namespace", "mcprun", "-address", "/run/mcprun2/containerd/c.sock"}, false},
 		{"an editor", []string{"vi", "--config", "/run/mcprun/containerd/config.toml"}, false},
 	} {
-		if got := isStray(r.args, state, "mcprun"); got != r.want {
+		if got := isStray(r.args, state, "/run/mcprun/runc/", "mcprun"); got != r.want {
 			t.Errorf("%s: isStray = %v, want %v", r.name, got, r.want)
 		}
 	}

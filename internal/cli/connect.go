@@ -204,7 +204,7 @@ func (a *App) showResult(m mcpwire.Message) error {
 	for _, c := range r.Content {
 		switch {
 		case r.Meta.Decision != nil:
-			fmt.Fprintf(a.Err, "mcprun: %s\n", c.Text)
+			fmt.Fprintf(a.Err, "mcprun: %s\n", strings.TrimPrefix(c.Text, "mcprun "))
 		case !a.json && c.Type == "text":
 			fmt.Fprintln(a.Out, c.Text)
 		case !a.json:

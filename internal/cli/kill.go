@@ -47,7 +47,7 @@ func (a *App) killCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			res, err := a.do(req)
+			res, err := a.askKill(req)
 			var e *mcprun.Error
 			if all && errors.As(err, &e) && e.Class == mcprun.Unreachable {
 				return a.killWithoutDaemon(why)
@@ -61,6 +61,33 @@ func (a *App) killCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&all, "all", false, "everything")
 	cmd.Flags().StringVar(&why, "why", "", "the reason, for the record")
 	return cmd
+}
+
+// daemonSilence is how long kill --all waits for a daemon that is there and does
+// not answer, stopped or stuck; an answer takes milliseconds, 0.1 s with much to free.
+const daemonSilence = 2 * time.Second
+
+// askKill asks the daemon. Root can kill everything without it, and so does not
+// wait for long: a daemon that goes on later finds the switch on disk.
+func (a *App) askKill(req control.Request) (*control.Result, error) {
+	if !req.All || os.Geteuid() != 0 {
+		return a.do(req)
+	}
+	type answer struct {
+		res *control.Result
+		err error
+	}
+	got := make(chan answer, 1)
+	go func() {
+		res, err := a.do(req)
+		got <- answer{res, err}
+	}()
+	select {
+	case r := <-got:
+		return r.res, r.err
+	case <-time.After(daemonSilence):
+		return nil, &mcprun.Error{Class: mcprun.Unreachable, What: "killing everything", Why: fmt.Sprintf("the daemon does not answer within %v", daemonSilence)}
+	}
 }
 
 func (a *App) showKill(w io.Writer, r *control.KillReport) {

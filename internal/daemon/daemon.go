@@ -87,8 +87,10 @@ func Run(ctx context.Context, opts Options, ready func()) error {
 	case err = <-served:
 	}
 	d.opts.Log.Info("stopping")
+	failpoint.Hit("daemon.stopping")
 	err = errors.Join(err, srv.Close())
 	d.stopAll(context.WithoutCancel(ctx))
+	failpoint.Hit("daemon.servers-stopped")
 	srv.Wait()
 	return errors.Join(err, d.close(), os.RemoveAll(opts.Dirs.Socket()))
 }
@@ -123,6 +125,7 @@ func claim(dirs paths.Dirs) (release func(), err error) {
 		f.Close()
 		return nil, &mcprun.Error{Class: mcprun.Failed, What: "claiming " + dirs.Run, Why: "another mcprund runs with this folder", Hint: "mcprun version"}
 	}
+	failpoint.Hit("daemon.claimed")
 	f.Truncate(0)
 	fmt.Fprintf(f, "%d\n", os.Getpid())
 	return func() { f.Close() }, nil
@@ -140,6 +143,7 @@ func (d *Daemon) open(ctx context.Context) error {
 	if err := d.recordStart(); err != nil {
 		return err
 	}
+	failpoint.Hit("daemon.life-recorded")
 	d.rt, err = runtime.Open(ctx, runtime.Options{Dirs: d.opts.Dirs, Programs: d.opts.Programs, Containerd: d.opts.Containerd, Log: d.opts.Log})
 	if err != nil {
 		return fmt.Errorf("opening the runtime: %w", err)
@@ -168,9 +172,11 @@ func (d *Daemon) close() error {
 	var errs []error
 	if d.rt != nil {
 		errs = append(errs, d.rt.Close())
+		failpoint.Hit("daemon.runtime-closed")
 	}
 	if d.record != nil {
 		d.record.AppendDurable(&audit.Record{Type: audit.TypeDaemonStop})
+		failpoint.Hit("daemon.stop-recorded")
 		errs = append(errs, d.record.Close())
 	}
 	return errors.Join(errs...)

@@ -13,6 +13,7 @@ import (
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/audit"
 	"github.com/mcprun/mcprun/internal/control"
+	"github.com/mcprun/mcprun/internal/failpoint"
 	"github.com/mcprun/mcprun/internal/outbox"
 	"github.com/mcprun/mcprun/limits"
 	"github.com/mcprun/mcprun/lock"
@@ -179,6 +180,7 @@ func (d *Daemon) revive(c *control.Call) (*control.Result, error) {
 	if err := d.record.AppendDurable(rec); err != nil {
 		return nil, fmt.Errorf("%s: it cannot be recorded: %w", doing, err)
 	}
+	failpoint.Hit("revive.recorded")
 	if _, err := d.switches.Revive(server, tool); err != nil {
 		return nil, &mcprun.Error{Class: mcprun.Failed, What: doing, Err: err, Hint: "mcprun ps"}
 	}

@@ -110,7 +110,10 @@ func killProcesses(targets []*server, report *control.KillReport) error {
 			continue
 		}
 		report.Servers = append(report.Servers, string(s.name))
-		wg.Go(func() { errs[i] = run.inst.Kill() })
+		wg.Go(func() {
+			errs[i] = run.inst.Kill()
+			failpoint.Hit("kill.processes-gone")
+		})
 	}
 	wg.Wait()
 	return errors.Join(errs...)

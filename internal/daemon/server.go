@@ -88,6 +88,9 @@ func (s *server) start(ctx context.Context, def *definition, who mcprun.Principa
 	s.acquire()
 	defer s.release()
 	doing := "starting " + string(s.name)
+	if err := s.d.switches.Reread(); err != nil {
+		return withContext(doing, err)
+	}
 	if k, killed := s.d.switches.Check(s.name, ""); killed {
 		return killedError(doing, k)
 	}
@@ -130,6 +133,7 @@ func (s *server) bringUp(ctx context.Context, def *definition, who mcprun.Princi
 	if err != nil {
 		return err
 	}
+	failpoint.Hit("daemon.image-there")
 	if err := def.matchesPins(image); err != nil {
 		return err
 	}
@@ -313,9 +317,11 @@ func (d *Daemon) end(s *server, run *running, cause error) {
 			cause = &front.KilledError{Kill: k}
 		}
 		s.front.End(run.life, cause)
+		failpoint.Hit("end.calls-failed")
 		if err := run.inst.Kill(); err != nil {
 			d.opts.Log.Error("killing", "instance", run.inst.ID, "err", err)
 		}
+		failpoint.Hit("end.killed")
 		if err := run.inst.Clean(context.Background()); err != nil {
 			d.opts.Log.Error("cleaning up", "instance", run.inst.ID, "err", err)
 		}
@@ -328,6 +334,7 @@ func (d *Daemon) end(s *server, run *running, cause error) {
 		}
 		s.mu.Unlock()
 		d.record.Append(&audit.Record{Type: audit.TypeStop, Server: s.name, Instance: run.inst.ID, Outcome: "ended", Reason: cause.Error()})
+		failpoint.Hit("end.recorded")
 		close(run.done)
 	})
 	<-run.done
@@ -357,7 +364,7 @@ func (s *server) stop(ctx context.Context, why string, who mcprun.Principal) err
 		return nil
 	}
 	s.d.record.Append(&audit.Record{Type: audit.TypeStop, Server: s.name, Instance: run.inst.ID, Principal: who, Why: why, Outcome: "asked"})
-	failpoint.Hit("daemon.stop-recorded")
+	failpoint.Hit("daemon.stop-asked")
 	err := run.inst.Stop(ctx, def.m.Timeouts.Stop)
 	s.d.end(s, run, errStopped)
 	return err

@@ -21,6 +21,7 @@ func (d Dirs) Socket() string       { return filepath.Join(d.Run, "mcprun.sock")
 func (d Dirs) PidFile() string      { return filepath.Join(d.Run, "daemon.lock") }
 func (d Dirs) Instances() string    { return filepath.Join(d.Run, "i") }
 func (d Dirs) Containerd() string   { return filepath.Join(d.Run, "containerd") }
+func (d Dirs) Runc() string         { return filepath.Join(d.Run, "runc") }
 func (d Dirs) ContainerdDB() string { return filepath.Join(d.Data, "containerd") }
 func (d Dirs) Audit() string        { return filepath.Join(d.Data, "audit") }
 func (d Dirs) Keys() string         { return filepath.Join(d.Data, "keys") }

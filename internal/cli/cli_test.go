@@ -1,0 +1,30 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// The scripts in testdata run the real main; each begins with what it pins.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"mcprun": func() {
+			app := &App{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Version: "test"}
+			os.Exit(app.Main(os.Args[1:]))
+		},
+	})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("MCPRUN_RUN", filepath.Join(e.WorkDir, "run"))
+			e.Setenv("MCPRUN_DATA", filepath.Join(e.WorkDir, "data"))
+			return nil
+		},
+	})
+}
