@@ -87,3 +87,25 @@ func TestReviveNeedsTheExactTarget(t *testing.T) {
 		t.Error("the switch is gone")
 	}
 }
+
+// A switch that a command put on disk while the daemon did not answer holds
+// after Reread, and a switch in memory is not lost by it.
+func TestRereadAddsAndNeverTakesBack(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	s.Deny(Kill{Server: "mail"})
+	if err := Write(dir, Kill{Server: "files"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, killed := s.Check("files", ""); killed {
+		t.Fatal("the switch holds before it was read")
+	}
+	if err := s.Reread(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []mcprun.ServerName{"files", "mail"} {
+		if _, killed := s.Check(name, ""); !killed {
+			t.Errorf("the switch of %s does not hold", name)
+		}
+	}
+}

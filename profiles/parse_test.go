@@ -36,7 +36,7 @@ func TestParse(t *testing.T) {
 		{"an answer", own(`{` + because + `,"calls":["mseal"],"answer":"ENOSYS"}`), ""},
 
 		{"empty file", ``, "no JSON value"},
-		{"not an object", `[]`, "cannot unmarshal"},
+		{"not an object", `[]`, "unmarshal"},
 		{"two values", own("") + "{}", "something follows the JSON value"},
 		{"a key twice", `{"version":1,"version":1}`, "a key appears twice"},
 		{"unknown key", `{"version":1,"nmae":"own"}`, `unknown object member name "nmae"`},

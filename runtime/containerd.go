@@ -17,6 +17,7 @@ import (
 	"github.com/containerd/containerd/api/types/runc/options"
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
@@ -213,7 +214,27 @@ func (c *containerd) reconcile(ctx context.Context) error {
 			return fmt.Errorf("deleting container %s: %w", container.ID(), err)
 		}
 	}
-	return errors.Join(c.dropSnapshots(ctx), c.dropLeases(ctx))
+	return errors.Join(c.dropSnapshots(ctx), c.dropLeases(ctx), c.collect(ctx))
+}
+
+// collect removes the folders of snapshots that are deleted: containerd does so
+// at its next collection, and forgets at its end that one is due. A snapshot
+// made and deleted reminds it; the end of a lease can be made to wait for it.
+func (c *containerd) collect(ctx context.Context) error {
+	const name = "mcprun-collect"
+	manager, sn := c.client.LeasesService(), c.client.SnapshotService(snapshotter)
+	lease, err := manager.Create(ctx, leases.WithID(name))
+	if err != nil {
+		return fmt.Errorf("collecting what was deleted: %w", err)
+	}
+	_, err = sn.Prepare(leases.WithLease(ctx, lease.ID), name, "")
+	if err == nil {
+		err = sn.Remove(ctx, name)
+	}
+	if err = errors.Join(err, manager.Delete(ctx, lease, leases.SynchronousDelete)); err != nil {
+		return fmt.Errorf("collecting what was deleted: %w", err)
+	}
+	return nil
 }
 
 // dropSnapshots removes writable layers without a container: a crash came

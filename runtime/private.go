@@ -24,7 +24,8 @@ type privateContainerd struct {
 	exited  chan struct{}
 }
 
-// containerdConfig leaves out what is not used here, first of all the CRI
+// containerdConfig collects garbage after each deletion, for what a container
+// wrote stays on the disk until then. It leaves out what is not used here, first of all the CRI
 // plugin: it would run an image's command as root of the host on a pull in
 // older versions (CVE-2026-53488).
 var containerdConfig = template.Must(template.New("config").Parse(`version = 3
@@ -50,6 +51,9 @@ disabled_plugins = [
   address = ""
 [plugins."io.containerd.snapshotter.v1.overlayfs"]
   sync_remove = true
+[plugins."io.containerd.gc.v1.scheduler"]
+  deletion_threshold = 1
+  schedule_delay = "0s"
 `))
 
 // bootDeadline bounds containerd's start: 11–16 ms measured, seconds on a loaded host.

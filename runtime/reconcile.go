@@ -39,7 +39,8 @@ func (r *Runtime) reconcileHost() error {
 		return errors.Join(os.RemoveAll(r.opts.Dirs.Instances()), os.RemoveAll(r.opts.Dirs.Runc()))
 	}
 	return errors.Join(r.dropShimSockets(), unmountBelow(r.opts.Dirs.Run), unmountBelow(r.opts.Dirs.ContainerdDB()),
-		os.RemoveAll(r.opts.Dirs.Instances()), os.RemoveAll(r.opts.Dirs.Runc()), os.RemoveAll(r.opts.Dirs.Containerd()))
+		os.RemoveAll(r.opts.Dirs.Instances()), os.RemoveAll(r.opts.Dirs.Runc()), os.RemoveAll(r.opts.Dirs.Containerd()),
+		os.RemoveAll(filepath.Join(r.opts.Dirs.ContainerdDB(), "io.containerd.runtime.v2.task"))) // its working folders of tasks
 }
 
 // shimSockets is where containerd puts its shims' sockets, whatever its

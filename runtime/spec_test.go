@@ -167,7 +167,9 @@ func TestInvariantsBite(t *testing.T) {
 		{"core files", "core", func(s *specs.Spec) { s.Process.Rlimits[2].Hard = 1 }},
 		{"no filter", "no filter", func(s *specs.Spec) { s.Linux.Seccomp = nil }},
 		{"filter allows", "default", func(s *specs.Spec) { s.Linux.Seccomp.DefaultAction = specs.ActAllow }},
-		{"second ABI", "ABIs", func(s *specs.Spec) { s.Linux.Seccomp.Architectures = append(s.Linux.Seccomp.Architectures, specs.ArchX32) }},
+		{"second ABI", "ABIs", func(s *specs.Spec) {
+			s.Linux.Seccomp.Architectures = append(s.Linux.Seccomp.Architectures, specs.ArchX32)
+		}},
 		{"unmasked", "not masked", func(s *specs.Spec) { s.Linux.MaskedPaths = s.Linux.MaskedPaths[1:] }},
 		{"writable sysctls", "is writable", func(s *specs.Spec) { s.Linux.ReadonlyPaths = nil }},
 		{"a hook", "hooks", func(s *specs.Spec) { s.Hooks = &specs.Hooks{} }},
@@ -206,6 +208,8 @@ func TestStrays(t *testing.T) {
 	}{
 		{"our containerd", []string{"/x/containerd", "--config", "/run/mcprun/containerd/config.toml"}, true},
 		{"our shim", []string{"/x/containerd-shim-runc-v2", "-namespace", "mcprun", "-id", "a", "-address", "/run/mcprun/containerd/c.sock"}, true},
+		{"our runc", []string{"/x/runc", "--root", "/run/mcprun/runc/mcprun", "create"}, true},
+		{"the host's runc", []string{"/x/runc", "--root", "/run/containerd/runc/moby", "create"}, false},
 		{"the host's containerd", []string{"/usr/bin/containerd", "--config", "/etc/containerd/config.toml"}, false},
 		{"the host's shim", []string{"/x/containerd-shim-runc-v2", "-namespace", "moby", "-address", "/run/containerd/containerd.sock"}, false},
 		{"another daemon's shim", []string{"/x/containerd-shim-runc-v2", "-namespace", "mcprun", "-address", "/run/mcprun2/containerd/c.sock"}, false},

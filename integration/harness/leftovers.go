@@ -11,9 +11,10 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-
-	"github.com/mcprun/mcprun/runtime"
 )
+
+// firstContainerID is the first user id that the runtime gives to containers.
+const firstContainerID = 1879048192
 
 // Leftovers is all that a daemon with these folders has on the host at one
 // moment, in a form that does not change with process ids: two of them are
@@ -93,7 +94,7 @@ func (d *Daemon) judge(pid int) (line string, ours, stray bool) {
 	}
 	parent := d.Dirs.CgroupParent()
 	ours = strings.Contains(line, d.base()+"/") || strings.Contains(line, parent) || strings.Contains(string(groups), "/"+parent)
-	stray = st.Uid >= runtime.FirstID && !strings.Contains(string(groups), "/mcprun")
+	stray = st.Uid >= firstContainerID && !strings.Contains(string(groups), "/mcprun")
 	return line, ours, stray
 }
 
@@ -183,4 +184,17 @@ func below(patterns ...string) []string {
 		out = append(out, found...)
 	}
 	return out
+}
+
+// Ended reports whether the daemon has ended by itself, without waiting for it.
+func (d *Daemon) Ended() bool {
+	if d.cmd == nil {
+		return true
+	}
+	var status syscall.WaitStatus
+	pid, err := syscall.Wait4(d.cmd.Process.Pid, &status, syscall.WNOHANG, nil)
+	if err == nil && pid == d.cmd.Process.Pid {
+		d.cmd = nil
+	}
+	return d.cmd == nil
 }

@@ -108,8 +108,8 @@ const checks = {
   async dns() {
     const closed = new dns.Resolver({ timeout: 50, tries: 1 });
     closed.setServers(['127.0.0.1:1']);
-    for (const ask of [closed.resolve4('name.invalid'), dns.lookup('name.invalid')]) {
-      const code = await ask.then(() => 'resolved', (e) => e.code);
+    for (const ask of [() => closed.resolve4('name.invalid'), () => dns.lookup('name.invalid')]) {
+      const code = await ask().then(() => 'resolved', (e) => e.code);
       want(['ECONNREFUSED', 'ETIMEOUT', 'ENOTFOUND', 'EAI_AGAIN'].includes(code), true);
     }
   },
