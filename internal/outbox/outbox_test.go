@@ -10,7 +10,6 @@ import (
 	"testing"
 )
 
-
 func pair(t *testing.T) (ours, theirs *net.UnixConn) {
 	t.Helper()
 	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(t.TempDir(), "s"), Net: "unix"})

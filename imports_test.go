@@ -1,0 +1,155 @@
+package mcprun_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/mcprun/mcprun"
+
+// imports parses every Go file that goes into a program: folder → import paths.
+// In-process, since a test that asks the go command can be served from its cache.
+func imports(t *testing.T) (byFolder map[string][]string, docs map[string]int) {
+	t.Helper()
+	byFolder, docs = map[string][]string{}, map[string]int{}
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (strings.HasPrefix(d.Name(), ".") && path != "." || d.Name() == "node_modules" || d.Name() == "testdata" || path == "bin" || path == "integration/tools") {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return nil
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly|parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		dir := filepath.ToSlash(filepath.Dir(path))
+		if f.Doc != nil {
+			docs[dir]++
+		}
+		if _, ok := byFolder[dir]; !ok {
+			byFolder[dir] = nil
+		}
+		for _, i := range f.Imports {
+			p, err := strconv.Unquote(i.Path.Value)
+			if err != nil {
+				return err
+			}
+			byFolder[dir] = append(byFolder[dir], p)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return byFolder, docs
+}
+
+// dangerous imports live in exactly one package each.
+var homes = map[string][]string{
+	"github.com/containerd/containerd": {"runtime"},
+	"github.com/seccomp/libseccomp":    {"profiles/bpf"},
+	"github.com/vishvananda/netlink":   {},
+	"github.com/google/nftables":       {},
+}
+
+func TestDangerousImportsHaveOneHome(t *testing.T) {
+	byFolder, _ := imports(t)
+	found := map[string]bool{}
+	for dir, list := range byFolder {
+		for _, p := range list {
+			for prefix, allowed := range homes {
+				if !strings.HasPrefix(p, prefix) {
+					continue
+				}
+				found[prefix] = true
+				if !slices.Contains(allowed, dir) {
+					t.Errorf("%s imports %s, which belongs into %v", dir, p, allowed)
+				}
+			}
+		}
+	}
+	// The control: the table names imports that are there.
+	if !found["github.com/containerd/containerd"] || !found["github.com/seccomp/libseccomp"] {
+		t.Error("the walk does not see the imports it is to judge")
+	}
+}
+
+// The client must work, and be trusted, without what drives the kernel.
+func TestClientReachesNoRuntime(t *testing.T) {
+	byFolder, _ := imports(t)
+	seen := map[string]bool{}
+	var reach func(dir string)
+	reach = func(dir string) {
+		if seen[dir] {
+			return
+		}
+		seen[dir] = true
+		for _, p := range byFolder[dir] {
+			if rest, ok := strings.CutPrefix(p, module+"/"); ok {
+				reach(rest)
+			}
+		}
+	}
+	reach("cmd/mcprun")
+	for _, forbidden := range []string{"runtime", "profiles/bpf", "internal/daemon", "internal/front"} {
+		if seen[forbidden] {
+			t.Errorf("cmd/mcprun reaches %s", forbidden)
+		}
+	}
+	if !seen["internal/cli"] {
+		t.Error("the walk does not follow imports")
+	}
+}
+
+// levels are the packages from the bottom up; none imports a higher one.
+var levels = map[string]int{
+	".": 0, "internal/strictjson": 0, "internal/paths": 0, "internal/failpoint": 0,
+	"profiles": 1, "profiles/bpf": 1, "limits": 1, "audit": 1, "internal/outbox": 1, "runtime/cgroup": 1,
+	"lock": 1, "manifest": 2, "gate": 2,
+	"internal/mcpwire": 3, "internal/upstream": 3, "runtime": 3,
+	"internal/control": 4, "internal/front": 4,
+	"internal/daemon": 5, "internal/cli": 5,
+	"cmd/mcprun": 6, "cmd/mcprund": 6, "cmd/mcprun-init": 6,
+}
+
+func TestLevels(t *testing.T) {
+	byFolder, _ := imports(t)
+	for dir, level := range levels {
+		list, ok := byFolder[dir]
+		if !ok {
+			t.Errorf("%s is in the table and not in the tree", dir)
+		}
+		for _, p := range list {
+			rest, ok := strings.CutPrefix(p, module)
+			if !ok {
+				continue
+			}
+			to := strings.TrimPrefix(rest, "/")
+			if to == "" {
+				to = "."
+			}
+			if l, known := levels[to]; !known || l > level {
+				t.Errorf("%s (level %d) imports %s (level %d, known %v)", dir, level, to, l, known)
+			}
+		}
+	}
+}
+
+func TestEveryPackageHasOneComment(t *testing.T) {
+	byFolder, docs := imports(t)
+	for dir := range byFolder {
+		if docs[dir] != 1 {
+			t.Errorf("%s has %d package comments, want 1", dir, docs[dir])
+		}
+	}
+}
