@@ -261,6 +261,20 @@ func workspace(t *testing.T, dir string) {
 	}
 }
 
+// repository makes the folder a git repository with one commit, always the same.
+func repository(t *testing.T, dir string) {
+	t.Helper()
+	for _, args := range [][]string{{"init", "-q", "-b", "main"}, {"add", "."}, {"commit", "-q", "-m", "first"}} {
+		cmd := exec.Command("git", args...)
+		cmd.Dir = dir
+		cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + dir, "GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@example.com", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@example.com",
+			"GIT_AUTHOR_DATE=1700000000 +0000", "GIT_COMMITTER_DATE=1700000000 +0000"}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("git %v: %v\n%s", args, err, out)
+		}
+	}
+}
+
 var servers = []struct {
 	name, profile string
 	bare          []string // below the repository, ROOT stands for the workspace
@@ -307,6 +321,9 @@ func TestSameResults(t *testing.T) {
 					t.Fatal(err)
 				}
 				workspace(t, dir)
+				if s.name == "git" {
+					repository(t, dir)
+				}
 			}
 			direct := start(t, bareCommand(t, s.bare, root))
 			tools := direct.tools()
