@@ -51,17 +51,32 @@ func TestEveryCommandIsDocumented(t *testing.T) {
 			t.Errorf("docs/commands.md has no heading with `%s`", use)
 			continue
 		}
-		c.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
-			if f.Name != "help" && !strings.Contains(section, "--"+f.Name) {
-				t.Errorf("docs/commands.md does not say what --%s of %s does", f.Name, c.CommandPath())
+		for _, flag := range flagsIn(c.LocalNonPersistentFlags()) {
+			if !strings.Contains(section, "`"+flag) {
+				t.Errorf("docs/commands.md does not say what %s of %s does", flag, c.CommandPath())
 			}
-		})
+		}
 	}
-	(&cli.App{}).Command().PersistentFlags().VisitAll(func(f *pflag.Flag) {
-		if !strings.Contains(doc, "`--"+f.Name) {
-			t.Errorf("docs/commands.md does not say what the global --%s does", f.Name)
+	global := flagsIn((&cli.App{}).Command().PersistentFlags())
+	if len(global) < 3 {
+		t.Fatalf("only %v found: the test sees too little", global)
+	}
+	for _, flag := range global {
+		if !strings.Contains(doc, "`"+flag) {
+			t.Errorf("docs/commands.md does not say what the global %s does", flag)
+		}
+	}
+}
+
+// flagsIn returns the flags that help prints, as they are typed.
+func flagsIn(set *pflag.FlagSet) []string {
+	var out []string
+	set.VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden && f.Name != "help" {
+			out = append(out, "--"+f.Name)
 		}
 	})
+	return out
 }
 
 // A heading for a command that is gone would teach what does not work.
