@@ -71,9 +71,15 @@ func open(t *testing.T) *runtime.Runtime {
 // inside runs the probe in a container and returns its report.
 func inside(t *testing.T, rt *runtime.Runtime, archive, profile string, args ...string) []result.Result {
 	t.Helper()
+	return limited(t, rt, archive, profile, 64, 256<<20, args...)
+}
+
+// limited is inside with limits of the caller's.
+func limited(t *testing.T, rt *runtime.Runtime, archive, profile string, pids, memory int64, args ...string) []result.Result {
+	t.Helper()
 	m := manifest.Default()
 	m.Name, m.Profile, m.Image = "probe", profile, manifest.Image{Path: archive}
-	m.Resources.Pids, m.Resources.Memory = 64, 256<<20
+	m.Resources.Pids, m.Resources.Memory = pids, memory
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	img, err := rt.Image(ctx, m.Image, "/", nil)
@@ -151,15 +157,36 @@ func TestProbe(t *testing.T) {
 	}
 }
 
-// A runc with a known hole is refused before anything is started.
-func TestOldRuncIsRefused(t *testing.T) {
-	testenv.Need(t, "root", "containerd", "images")
+// programs is a folder with links to the real programs, for a test to replace one.
+func programs(t *testing.T) string {
+	t.Helper()
 	bin := t.TempDir()
 	for _, name := range []string{"containerd", "containerd-shim-runc-v2", "mcprun-init", "runc"} {
 		if err := os.Symlink(filepath.Join(os.Getenv("MCPRUN_BIN"), name), filepath.Join(bin, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
+	return bin
+}
+
+// refused starts a daemon with the programs in bin, which must end for this reason.
+func refused(t *testing.T, bin, reason string) {
+	t.Helper()
+	d := harness.Prepare(t, "-programs", bin)
+	d.Start()
+	if d.Ready() {
+		t.Fatal("the daemon starts with a program that has a known hole")
+	}
+	raw, err := os.ReadFile(filepath.Join(filepath.Dir(d.Dir), "daemon.log"))
+	if err != nil || !strings.Contains(string(raw), reason) {
+		t.Errorf("the reason is not given: %v\n%s", err, raw)
+	}
+}
+
+// A runc with a known hole is refused before anything is started.
+func TestOldRuncIsRefused(t *testing.T) {
+	testenv.Need(t, "root", "containerd")
+	bin := programs(t)
 	control := harness.Prepare(t, "-programs", bin)
 	control.Start()
 	if !control.Ready() {
@@ -172,13 +199,5 @@ func TestOldRuncIsRefused(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(bin, "runc"), []byte("#!/bin/sh\necho runc version 1.5.1\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	d := harness.Prepare(t, "-programs", bin)
-	d.Start()
-	if d.Ready() {
-		t.Fatal("the daemon starts with a runc that lets an image write on the host")
-	}
-	raw, err := os.ReadFile(filepath.Join(filepath.Dir(d.Dir), "daemon.log"))
-	if err != nil || !strings.Contains(string(raw), `runc "v1.5.1" is older than v1.5.2`) {
-		t.Errorf("the reason is not given: %v\n%s", err, raw)
-	}
+	refused(t, bin, `runc "v1.5.1" is older than v1.5.2`)
 }

@@ -20,7 +20,7 @@ var inspected = map[string]struct {
 	"everything": {"echo", "message=hi", "Echo: hi"},
 	"filesystem": {"list_allowed_directories", "", "/workspace"},
 	"memory":     {"read_graph", "", "entities"},
-	"git":        {"git_set_working_dir", "path=/workspace", "content"},
+	"git":        {"git_set_working_dir", "path=/workspace/repo", "content"},
 	"commands":   {"run_command", "command=echo from the shell", "from the shell"},
 	"gosdk":      {"test_simple_text", "", "simple text"},
 }
@@ -54,13 +54,7 @@ func TestInspector(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			want := inspected[s.name]
 			ws := s.name + "-inspected"
-			if err := os.Mkdir(filepath.Join(d.Dir, ws), 0o755); err != nil {
-				t.Fatal(err)
-			}
 			workspace(t, filepath.Join(d.Dir, ws))
-			if s.name == "git" {
-				repository(t, filepath.Join(d.Dir, ws))
-			}
 			d.Up(s.name, s.name, fmt.Sprintf("profile: %s\nfiles:\n  - {from: ./%s, to: /workspace, access: write}\ntools:\n  %s: {risk: low}\n", s.profile, ws, want.tool))
 			if out := inspect(t, s.name, "--method", "tools/list"); !strings.Contains(out, want.tool) {
 				t.Errorf("tools/list does not show %s:\n%s", want.tool, out)
@@ -71,6 +65,10 @@ func TestInspector(t *testing.T) {
 			}
 			if out := inspect(t, s.name, call...); !strings.Contains(out, want.says) {
 				t.Errorf("%s does not say %q:\n%s", want.tool, want.says, out)
+			}
+			// The command line has no ping: a raw one takes the same way.
+			if pong := string(start(t, d.Command("connect", s.name)).ask("ping", `{}`)); pong != "{}" {
+				t.Errorf("ping: %s", pong)
 			}
 		})
 	}
