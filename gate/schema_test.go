@@ -239,7 +239,7 @@ func TestCheckResult(t *testing.T) {
 		{tool, `{"content":[],"isError":"true"}`, `isError that is a string`},
 		{tool, `{"structuredContent":{"n":1e-9000000}}`, `exponent`},
 		{tool, `[]`, "is an array, not an object"},
-		{tool, `{`, "reading the result of t"},
+		{tool, `{`, "has no structuredContent"}, // upstream lets no such result through
 		{plain, `{"content":[]}`, ""},
 		{plain, `null`, "is null, not an object"},
 	} {

@@ -67,24 +67,23 @@ func raise(granted mcprun.Risk, obj map[string]any, found []Finding) (risk mcpru
 // judge what the result says; a result that reports an error needs no content
 // of that form.
 func (t *Tool) CheckResult(result jsontext.Value) error {
-	v, err := strictjson.Decode(result)
-	if err != nil {
-		return fmt.Errorf("reading the result of %s: %w", t.Name, err)
+	if result.Kind() != jsontext.KindBeginObject {
+		return fmt.Errorf("the result of %s is %s, not an object", t.Name, kindName(result))
 	}
-	obj, ok := v.(map[string]any)
-	if !ok {
-		return fmt.Errorf("the result of %s is %s, not an object", t.Name, typeName(v))
+	failed := strictjson.Member(result, "isError")
+	if k := failed.Kind(); failed != nil && k != jsontext.KindTrue && k != jsontext.KindFalse {
+		return fmt.Errorf("the result of %s has an isError that is %s", t.Name, kindName(failed))
 	}
-	failed, isBool := obj["isError"].(bool)
-	if _, said := obj["isError"]; said && !isBool {
-		return fmt.Errorf("the result of %s has an isError that is %s", t.Name, typeName(obj["isError"]))
-	}
-	if t.output == nil || failed {
+	if t.output == nil || failed.Kind() == jsontext.KindTrue {
 		return nil
 	}
-	content, ok := obj["structuredContent"]
-	if !ok {
+	raw := strictjson.Member(result, "structuredContent")
+	if raw == nil {
 		return fmt.Errorf("the result of %s has no structuredContent, which its output schema demands", t.Name)
+	}
+	content, err := strictjson.Decode(raw)
+	if err != nil {
+		return fmt.Errorf("reading the result of %s: %w", t.Name, err)
 	}
 	if bad := t.output.check(content); bad != nil {
 		return fmt.Errorf("the structuredContent of %s breaks its output schema: %s", t.Name, bad.reason)

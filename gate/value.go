@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/mcprun/mcprun/lock"
 )
 
@@ -73,6 +75,23 @@ func typeName(v any) string {
 	case string:
 		return "a string"
 	case []any:
+		return "an array"
+	}
+	return "an object"
+}
+
+// kindName is typeName of a value that was not decoded.
+func kindName(v jsontext.Value) string {
+	switch v.Kind() {
+	case jsontext.KindNull:
+		return "null"
+	case jsontext.KindTrue, jsontext.KindFalse:
+		return "a boolean"
+	case jsontext.KindNumber:
+		return "a number"
+	case jsontext.KindString:
+		return "a string"
+	case jsontext.KindBeginArray:
 		return "an array"
 	}
 	return "an object"

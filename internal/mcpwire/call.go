@@ -2,6 +2,8 @@ package mcpwire
 
 import (
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/mcprun/mcprun/internal/strictjson"
 )
 
 // Call is the parameters of tools/call.
@@ -17,7 +19,7 @@ type Call struct {
 func ParseCall(params jsontext.Value) (Call, *Error) {
 	c := Call{Arguments: jsontext.Value("{}")}
 	var name jsontext.Value
-	for n, value := range members(params) {
+	for n, value := range strictjson.Members(params) {
 		switch string(n) {
 		case "name":
 			name = value

@@ -80,7 +80,7 @@ func (o *outline) refuse(code int, message string) *Error {
 // refuseValue is the error for a line that strictjson accepts.
 func refuseValue(v jsontext.Value, e *Error) *Error {
 	var o outline
-	for name, value := range members(v) {
+	for name, value := range strictjson.Members(v) {
 		o.see(string(name), value)
 	}
 	return o.refuse(e.Code, e.Message)

@@ -2,90 +2,12 @@ package mcpwire
 
 import (
 	"bytes"
-	"iter"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/mcprun/mcprun/internal/strictjson"
 )
-
-// members walks over the members of an object that strictjson wrote: no white
-// space, no duplicates, one spelling of each name. Names come without their
-// quotes and still escaped; no name that MCP knows needs an escape. Nothing is
-// copied. It ends early at anything else, so that a value from elsewhere lacks
-// members rather than gains them.
-func members(object []byte) iter.Seq2[[]byte, jsontext.Value] {
-	return func(yield func([]byte, jsontext.Value) bool) {
-		if len(object) == 0 || object[0] != '{' {
-			return
-		}
-		for i := 1; i < len(object) && object[i] == '"'; i++ {
-			colon := stringEnd(object, i)
-			if colon >= len(object) || object[colon] != ':' {
-				return
-			}
-			end := valueEnd(object, colon+1)
-			if end >= len(object) || !yield(object[i+1:colon-1], jsontext.Value(object[colon+1:end:end])) {
-				return
-			}
-			if i = end; object[i] != ',' {
-				return
-			}
-		}
-	}
-}
-
-// valueEnd returns the index behind the value that starts at b[i].
-func valueEnd(b []byte, i int) int {
-	depth := 0
-	for i < len(b) {
-		switch b[i] {
-		case '"':
-			i = stringEnd(b, i)
-			continue
-		case '{', '[':
-			depth++
-		case ',':
-			if depth == 0 {
-				return i
-			}
-		case '}', ']':
-			if depth == 0 {
-				return i
-			}
-			depth--
-		}
-		i++
-	}
-	return i
-}
-
-// stringEnd returns the index behind the string that starts at b[i].
-func stringEnd(b []byte, i int) int {
-	for j := i + 1; ; j++ {
-		n := bytes.IndexByte(b[j:], '"')
-		if n < 0 {
-			return len(b)
-		}
-		j += n
-		escapes := 0
-		for b[j-1-escapes] == '\\' { // ends at the opening quote at the latest
-			escapes++
-		}
-		if escapes%2 == 0 {
-			return j + 1
-		}
-	}
-}
-
-// member returns the member called name, nil if there is none.
-func member(object []byte, name string) jsontext.Value {
-	for n, v := range members(object) {
-		if string(n) == name {
-			return v
-		}
-	}
-	return nil
-}
 
 // withMember returns a copy of object in which the member called name has the
 // given value, or is gone if value is nil. Members whose names differ from it
@@ -100,7 +22,7 @@ func withMember(object jsontext.Value, name string, value jsontext.Value) jsonte
 		out = append(append(append(out, '"'), n...), `":`...)
 		out = append(out, v...)
 	}
-	for n, v := range members(object) {
+	for n, v := range strictjson.Members(object) {
 		if !strings.EqualFold(string(n), name) {
 			add(n, v)
 		}

@@ -90,7 +90,7 @@ func split(v jsontext.Value, mode strictjson.Mode) (f fields, refused *Error) {
 	default:
 		return f, refusal(CodeInvalidRequest, "a message is a JSON object")
 	}
-	for name, value := range members(v) {
+	for name, value := range strictjson.Members(v) {
 		switch string(name) {
 		case "jsonrpc":
 			f.version = value
@@ -208,7 +208,7 @@ func errorObject(v jsontext.Value, mode strictjson.Mode) (jsontext.Value, *Error
 	}
 	var code, message, data jsontext.Value
 	extra := false
-	for name, value := range members(v) {
+	for name, value := range strictjson.Members(v) {
 		switch string(name) {
 		case "code":
 			code = value

@@ -323,7 +323,7 @@ func checkReadsTheSame(t *testing.T, m Message, line []byte) {
 	}
 	var id, name any
 	decode(t, jsontext.Value(m.ID.String()), &id)
-	if v := member(m.Params, "name"); v != nil {
+	if v := strictjson.Member(m.Params, "name"); v != nil {
 		decode(t, v, &name)
 	}
 	if r.Method != m.Method || !cmp.Equal(r.ID, id) || (name != nil && !cmp.Equal(r.Params.Name, name)) {

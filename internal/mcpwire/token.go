@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/mcprun/mcprun/internal/strictjson"
 )
 
 const (
@@ -21,7 +23,7 @@ func metaToken(meta jsontext.Value) (id ID, why string) {
 	if meta.Kind() != jsontext.KindBeginObject {
 		return ID{}, "params._meta must be an object"
 	}
-	for name, value := range members(meta) {
+	for name, value := range strictjson.Members(meta) {
 		switch {
 		case string(name) == tokenMember:
 			token, err := ParseID(value)
@@ -39,7 +41,7 @@ func metaToken(meta jsontext.Value) (id ID, why string) {
 // ProgressToken returns params._meta.progressToken of any request; false if there
 // is none, or none that is a legal id.
 func ProgressToken(params jsontext.Value) (ID, bool) {
-	return idMember(member(params, metaMember), tokenMember)
+	return idMember(strictjson.Member(params, metaMember), tokenMember)
 }
 
 // WithProgressToken returns params with this progress token, without any if it is
@@ -48,7 +50,7 @@ func WithProgressToken(params jsontext.Value, token ID) jsontext.Value {
 	if len(params) == 0 && token.IsZero() {
 		return params
 	}
-	return SetMeta(params, ReplaceToken(member(params, metaMember), token))
+	return SetMeta(params, ReplaceToken(strictjson.Member(params, metaMember), token))
 }
 
 // SetMeta returns params with this _meta, without any if it is nil.
@@ -104,7 +106,7 @@ func idMember(object jsontext.Value, name string) (ID, bool) {
 	if name == "" {
 		return ID{}, false
 	}
-	v := member(object, name)
+	v := strictjson.Member(object, name)
 	if v == nil {
 		return ID{}, false
 	}

@@ -14,7 +14,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -138,36 +137,6 @@ func check(v []byte, mode Mode) error {
 	return nil
 }
 
-// stringEnd returns the index behind the string that starts at v[i].
-func stringEnd(v []byte, i int) int {
-	for j := i + 1; ; j++ {
-		n := bytes.IndexByte(v[j:], '"')
-		if n < 0 {
-			return len(v)
-		}
-		j += n
-		escapes := 0
-		for v[j-1-escapes] == '\\' { // ends at the opening quote at the latest
-			escapes++
-		}
-		if escapes%2 == 0 {
-			return j + 1
-		}
-	}
-}
-
-// numberEnd returns the index behind the number that starts at v[i].
-func numberEnd(v []byte, i int) int {
-	for ; i < len(v); i++ {
-		switch c := v[i]; {
-		case '0' <= c && c <= '9', c == '-', c == '+', c == '.', c == 'e', c == 'E':
-		default:
-			return i
-		}
-	}
-	return i
-}
-
 func checkNumber(s []byte) error {
 	if len(s) > maxNumber {
 		return fmt.Errorf("a number of %d characters; at most %d", len(s), maxNumber)
@@ -279,18 +248,6 @@ func foldRune(r rune) rune {
 		least = min(least, q)
 	}
 	return least
-}
-
-// Decode turns an already parsed value into maps, slices, strings, bools, nil
-// and json.Number, as the schema validator wants it.
-func Decode(v jsontext.Value) (any, error) {
-	dec := json.NewDecoder(bytes.NewReader(v))
-	dec.UseNumber()
-	var out any
-	if err := dec.Decode(&out); err != nil {
-		return nil, fmt.Errorf("decoding JSON: %w", err)
-	}
-	return out, nil
 }
 
 // Canonical returns the RFC 8785 form of v: what digests are taken over.

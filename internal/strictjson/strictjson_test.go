@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestParse(t *testing.T) {
@@ -79,10 +81,55 @@ func FuzzParse(f *testing.F) {
 		if err := json.Unmarshal(v, &b); err != nil {
 			t.Fatal(err)
 		}
+		sameDecoded(t, v)
+		sameDecoded(t, bytes.TrimSpace(raw))
 		x, _ := json.Marshal(a)
 		y, _ := json.Marshal(b)
 		if !bytes.Equal(x, y) {
 			t.Fatalf("%q means %s, rewritten %s", raw, x, y)
 		}
 	})
+}
+
+// sameDecoded holds Decode against the ordinary decoder.
+func sameDecoded(t *testing.T, v []byte) {
+	t.Helper()
+	got, err := Decode(v)
+	if err != nil {
+		t.Fatalf("Decode refuses %q: %v", v, err)
+	}
+	dec := json.NewDecoder(bytes.NewReader(v))
+	dec.UseNumber()
+	var want any
+	if err := dec.Decode(&want); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Fatalf("%q decodes to another value (-want +got):\n%s", v, diff)
+	}
+}
+
+// Decode and Members are for what Parse accepted; other bytes must not hurt them.
+func FuzzDecodeAnything(f *testing.F) {
+	for _, s := range []string{`{"a":[1,"x\u0041"]}`, `{"a`, `{"a":}`, `["\`, `"`, `{"a":1,}`, `tru`, `{"\ud800":1}`, `--`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		Decode(raw)
+		for name, v := range Members(raw) {
+			if len(name)+len(v) > len(raw) {
+				t.Fatalf("%q holds more than there is", raw)
+			}
+		}
+	})
+}
+
+func BenchmarkDecode(b *testing.B) {
+	v := []byte(`{"path":"/workspace/notes.txt","edits":[{"oldText":"two words","newText":"three whole words"},{"oldText":"a","newText":"b"}],"dryRun":true,"n":12.5}`)
+	b.SetBytes(int64(len(v)))
+	for b.Loop() {
+		if _, err := Decode(v); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
