@@ -3,6 +3,7 @@
 package pins
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,6 +36,26 @@ func replace(old, new string) func(string) string {
 	return func(s string) string { return strings.Replace(s, old, new, 1) }
 }
 
+// refusalRecorded checks that the record's last refusal names the request, who
+// made it and why it was refused: at first only refused calls were recorded, and
+// an attempt to run a changed image left no trace.
+func refusalRecorded(t *testing.T, d *harness.Daemon, method, why string) {
+	t.Helper()
+	var last struct{ Type, Server, Method, Principal, Verdict, Reason string }
+	for line := range strings.Lines(d.Must("audit", "tail", "--json")) {
+		var rec struct{ Type, Server, Method, Principal, Verdict, Reason string }
+		if err := json.Unmarshal([]byte(line), &rec); err != nil {
+			t.Fatal(err)
+		}
+		if rec.Type == "refuse" {
+			last = rec
+		}
+	}
+	if last.Server != "s" || last.Method != method || last.Principal != "uid:0" || last.Verdict != "deny" || !strings.Contains(last.Reason, why) {
+		t.Errorf("the last refusal in the record is %+v, want one of %s with %q", last, method, why)
+	}
+}
+
 func TestPins(t *testing.T) {
 	d := harness.New(t)
 	d.Write("s.yaml", "version: 1\nname: s\nimage: "+harness.Image("gosdk")+"\n"+yaml)
@@ -43,6 +64,7 @@ func TestPins(t *testing.T) {
 		if code != 3 || !strings.Contains(errs, "not pinned") || !strings.Contains(errs, "hint: mcprun lock") {
 			t.Errorf("code %d: %s", code, errs)
 		}
+		refusalRecorded(t, d, "mcprun start", "not pinned")
 	})
 	d.Must("lock", "s.yaml")
 	good, err := os.ReadFile(filepath.Join(d.Dir, "s.lock"))
@@ -75,6 +97,7 @@ func TestPins(t *testing.T) {
 		if code != 3 || !strings.Contains(errs, "the image is") || !strings.Contains(errs, "was pinned") {
 			t.Errorf("code %d: %s", code, errs)
 		}
+		refusalRecorded(t, d, "mcprun start", "was pinned")
 		d.Write("s.yaml", "version: 1\nname: s\nimage: "+harness.Image("gosdk")+"\n"+yaml)
 	})
 	t.Run("another profile", func(t *testing.T) {
@@ -104,5 +127,16 @@ func TestPins(t *testing.T) {
 		}
 		d.Must("call", "s", "test_simple_text")
 		d.Must("stop", "s")
+	})
+	t.Run("a killed server", func(t *testing.T) {
+		d.Write("s.lock", string(good))
+		d.Must("start", "s.yaml")
+		d.Must("kill", "s", "--why", "test")
+		for _, args := range [][]string{{"start", "s.yaml"}, {"lock", "s.yaml"}, {"connect", "s"}} {
+			if _, errs, code := d.Run(args...); code != 3 || !strings.Contains(errs, "was killed") {
+				t.Errorf("%v: code %d: %s", args, code, errs)
+			}
+			refusalRecorded(t, d, "mcprun "+args[0], "was killed")
+		}
 	})
 }

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	goruntime "runtime"
 	"slices"
 	"sync"
 	"syscall"
@@ -284,15 +285,18 @@ func OwnMounts() error {
 		os.Unsetenv(mark)
 		return nil
 	}
+	self, err := os.Executable() // before: afterwards its path is that of another mount
+	if err != nil {
+		return fmt.Errorf("making a mount namespace: %w", err)
+	}
+	// The namespace is this thread's alone until the process is run anew; on another
+	// thread the next step would change the host's mounts.
+	goruntime.LockOSThread()
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 		return fmt.Errorf("making a mount namespace: %w", err)
 	}
 	if err := unix.Mount("", "/", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
 		return fmt.Errorf("making a mount namespace: %w", err)
 	}
-	self, err := os.Executable()
-	if err != nil {
-		return fmt.Errorf("making a mount namespace: %w", err)
-	}
-	return syscall.Exec(self, os.Args, append(os.Environ(), mark+"=1"))
+	return fmt.Errorf("running %s anew in its mount namespace: %w", self, syscall.Exec(self, os.Args, append(os.Environ(), mark+"=1")))
 }

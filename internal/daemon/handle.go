@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -22,8 +23,21 @@ import (
 	"github.com/mcprun/mcprun/profiles/bpf"
 )
 
-// handle does what one admitted request asks.
+// handle does what one admitted request asks. What policy refuses is recorded, as
+// a refused call is: who tried to run or reach what.
 func (d *Daemon) handle(ctx context.Context, c *control.Call) (*control.Result, error) {
+	res, err := d.do(ctx, c)
+	var e *mcprun.Error
+	if errors.As(err, &e) && e.Class == mcprun.Denied {
+		rec := &audit.Record{Type: audit.TypeRefuse, Server: c.Server, Principal: c.Peer.Principal(), Method: "mcprun " + string(c.Op), Rule: "request.denied", Reason: e.Error()}
+		if rerr := d.record.Append(rec); rerr != nil {
+			d.opts.Log.Error("recording a refusal", "op", c.Op, "err", rerr)
+		}
+	}
+	return res, err
+}
+
+func (d *Daemon) do(ctx context.Context, c *control.Call) (*control.Result, error) {
 	switch c.Op {
 	case control.OpVersion:
 		return &control.Result{Version: &control.Version{Version: d.opts.Version, Pid: os.Getpid(), Parts: d.versions(), Audit: d.opts.Dirs.Audit()}}, nil
@@ -71,6 +85,7 @@ func define(c *control.Call, locked bool) (*definition, error) {
 	if err != nil {
 		return nil, &mcprun.Error{Class: mcprun.Usage, What: "reading server.yaml", Err: err, Hint: "mcprun check " + c.File}
 	}
+	c.Server = m.Name // whoever records this request names it
 	def := &definition{file: c.File, m: m}
 	if def.profile, err = profiles.Load(m.Profile); err != nil {
 		return nil, &mcprun.Error{Class: mcprun.Usage, What: "reading server.yaml", Err: err}
