@@ -10,7 +10,7 @@ root=$PWD
   echo "demo: hint: sudo make demo" >&2
   exit 1
 }
-hack/deps.sh test
+hack/deps.sh demo
 go run ./hack/mkimage -cache .cache/images -o .cache/images/out filesystem >/dev/null
 # Two demos at once would share the unpacked image.
 exec 9>.cache/demo.lock

@@ -1,10 +1,11 @@
 #!/bin/bash
 # Installs the Debian or Ubuntu packages that a task needs, where they are missing.
 set -euo pipefail
-case "${1:?build or test}" in
+case "${1:?build, demo or test}" in
 build) packages=(libseccomp-dev libseccomp2 pkg-config gcc libc6-dev git ca-certificates) ;;
-test) packages=(npm nodejs python3 dpkg-dev xz-utils procps) ;;
-*) echo "deps.sh: build or test" >&2; exit 2 ;;
+demo) packages=(npm nodejs python3 dpkg-dev xz-utils procps) ;;
+test) packages=(npm nodejs python3 dpkg-dev xz-utils procps qemu-system-x86 e2fsprogs busybox-static cpio kmod) ;;
+*) echo "deps.sh: build, demo or test" >&2; exit 2 ;;
 esac
 missing=()
 for p in "${packages[@]}"; do

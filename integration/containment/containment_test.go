@@ -119,6 +119,9 @@ func limited(t *testing.T, rt *runtime.Runtime, archive, profile string, pids, m
 
 func probeImage(t *testing.T) string {
 	t.Helper()
+	if path, ok := harness.Prebuilt("probe.oci.tar"); ok {
+		return path
+	}
 	dir := t.TempDir()
 	program := filepath.Join(dir, "probe")
 	run(t, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, "./integration/probe")

@@ -52,6 +52,9 @@ func prepare(dir, bin string) error {
 	if err := os.WriteFile(filepath.Join(programs.client, "mcprun"), raw, 0o755); err != nil {
 		return err
 	}
+	if path, ok := harness.Prebuilt("mcprund"); ok {
+		return os.Symlink(path, filepath.Join(programs.crashing, "mcprund"))
+	}
 	build := exec.Command("go", "build", "-tags", "failpoints", "-o", filepath.Join(programs.crashing, "mcprund"), "github.com/mcprun/mcprun/cmd/mcprund")
 	build.Stderr = os.Stderr
 	return build.Run()

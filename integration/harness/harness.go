@@ -193,6 +193,13 @@ func (d *Daemon) Write(name, text string) string {
 // Image is the path of a built image.
 func Image(name string) string { return filepath.Join(os.Getenv("MCPRUN_IMAGES"), name+".oci.tar") }
 
+// Prebuilt is the path of what a test would else build itself, where a folder of
+// such things is given (MCPRUN_TEST_PREBUILT): in a virtual machine there is no Go.
+func Prebuilt(name string) (path string, ok bool) {
+	dir := os.Getenv("MCPRUN_TEST_PREBUILT")
+	return filepath.Join(dir, name), dir != ""
+}
+
 // Up writes, locks and starts a server; yaml is all of it but version, name and image.
 func (d *Daemon) Up(name, image, yaml string) {
 	d.t.Helper()

@@ -6,13 +6,14 @@ package testenv
 
 import (
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 )
 
 // Need ends the test when a feature is missing: a failure where it is promised,
-// else a skip that says what to do. Features: root, containerd, images, node.
+// else a skip that says what to do. Features: root, containerd, images, qemu.
 func Need(t testing.TB, features ...string) {
 	t.Helper()
 	promised := strings.Split(os.Getenv("MCPRUN_TEST_PROMISES"), ",")
@@ -40,6 +41,12 @@ func missing(f string) string {
 	case "images":
 		if os.Getenv("MCPRUN_IMAGES") == "" {
 			return "run the tests with make test, which builds the images"
+		}
+	case "qemu":
+		for _, p := range []string{"qemu-system-x86_64", "mke2fs", "busybox", "cpio", "modprobe"} {
+			if _, err := exec.LookPath(p); err != nil {
+				return "hack/deps.sh test (no " + p + ")"
+			}
 		}
 	default:
 		return "unknown feature " + f
