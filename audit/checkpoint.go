@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -146,4 +147,31 @@ func lastCheckpoint(f *os.File, size int64, v note.Verifier) (last Checkpoint, t
 		end += int64(len(b) - len(rest))
 		b = rest
 	}
+}
+
+// LastCheckpoint returns the newest signed checkpoint of the log in dir, to be
+// kept elsewhere and given to Verify as Since. It checks the signature, not the
+// chain. The log may be open in another process.
+func LastCheckpoint(dir, publicKey string) (string, error) {
+	v, err := note.NewVerifier(strings.TrimSpace(publicKey))
+	if err != nil {
+		return "", fmt.Errorf("reading the public key: %w", err)
+	}
+	f, err := os.Open(filepath.Join(dir, checkpointFile))
+	if err != nil {
+		return "", fmt.Errorf("reading the checkpoints: %w", err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return "", fmt.Errorf("reading the checkpoints: %w", err)
+	}
+	_, text, _, err := lastCheckpoint(f, st.Size(), v)
+	if err == nil && text == nil {
+		err = errors.New("none is signed yet")
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading the checkpoints: %w", err)
+	}
+	return string(text), nil
 }

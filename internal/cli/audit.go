@@ -17,7 +17,7 @@ import (
 
 func (a *App) auditCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "audit", Short: "read and verify the record"}
-	cmd.AddCommand(a.auditTail(), a.auditVerify())
+	cmd.AddCommand(a.auditTail(), a.auditVerify(), a.auditCheckpoint())
 	return cmd
 }
 
@@ -88,11 +88,9 @@ func (a *App) auditVerify() *cobra.Command {
 		Long: "Verify the whole chain and its signed checkpoints. With --since, a checkpoint that was kept elsewhere\nproves that nothing before it was changed, even by one who holds the key.",
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			if key == "" {
-				var err error
-				if key, err = audit.PublicKey(a.dirs.Keys()); err != nil {
-					return &mcprun.Error{Class: mcprun.Failed, What: "reading the record's public key", Err: err, Hint: "run as root, or give --key"}
-				}
+			var err error
+			if key, err = a.recordKey(key); err != nil {
+				return err
 			}
 			opts := audit.VerifyOptions{PublicKey: key}
 			if since != "" {
@@ -116,6 +114,40 @@ func (a *App) auditVerify() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&since, "since", "", "file with a checkpoint kept elsewhere")
+	cmd.Flags().StringVar(&key, "key", "", "the public key to trust (default: the one beside the record's key)")
+	return cmd
+}
+
+// recordKey is the key that was given, else the one beside the record's own.
+func (a *App) recordKey(given string) (string, error) {
+	if given != "" {
+		return given, nil
+	}
+	key, err := audit.PublicKey(a.dirs.Keys())
+	if err != nil {
+		return "", &mcprun.Error{Class: mcprun.Failed, What: "reading the record's public key", Err: err, Hint: "run as root, or give --key"}
+	}
+	return key, nil
+}
+
+func (a *App) auditCheckpoint() *cobra.Command {
+	var key string
+	cmd := &cobra.Command{
+		Use: "checkpoint", Short: "print the newest signed checkpoint, to keep elsewhere",
+		Long: "Print the newest signed checkpoint of the record. Kept where nobody who can write the record can,\nit shows later that nothing before it was changed: mcprun audit verify --since FILE.",
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			key, err := a.recordKey(key)
+			if err != nil {
+				return err
+			}
+			text, err := audit.LastCheckpoint(a.dirs.Audit(), key)
+			if err != nil {
+				return &mcprun.Error{Class: mcprun.Failed, What: "printing a checkpoint", Err: err, Hint: "mcprun audit verify"}
+			}
+			return a.print(map[string]string{"checkpoint": text, "key": key}, func(w io.Writer) { io.WriteString(w, text) })
+		},
+	}
 	cmd.Flags().StringVar(&key, "key", "", "the public key to trust (default: the one beside the record's key)")
 	return cmd
 }
