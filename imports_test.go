@@ -58,8 +58,9 @@ func imports(t *testing.T) (byFolder map[string][]string, docs map[string]int) {
 var homes = map[string][]string{
 	"github.com/containerd/containerd": {"runtime"},
 	"github.com/seccomp/libseccomp":    {"profiles/bpf"},
-	"github.com/vishvananda/netlink":   {},
-	"github.com/google/nftables":       {},
+	"github.com/vishvananda/netlink":   {"netpolicy/netns"},
+	"github.com/google/nftables":       {"netpolicy/nft"},
+	"github.com/mdlayher/netlink":      {"netpolicy/nft"},
 }
 
 func TestDangerousImportsHaveOneHome(t *testing.T) {
@@ -101,7 +102,7 @@ func TestClientReachesNoRuntime(t *testing.T) {
 		}
 	}
 	reach("cmd/mcprun")
-	for _, forbidden := range []string{"runtime", "profiles/bpf", "internal/daemon", "internal/front"} {
+	for _, forbidden := range []string{"runtime", "profiles/bpf", "internal/daemon", "internal/front", "netpolicy/netns", "netpolicy/nft", "netpolicy/egress"} {
 		if seen[forbidden] {
 			t.Errorf("cmd/mcprun reaches %s", forbidden)
 		}
@@ -114,8 +115,9 @@ func TestClientReachesNoRuntime(t *testing.T) {
 // levels are the packages from the bottom up; none imports a higher one.
 var levels = map[string]int{
 	".": 0, "internal/strictjson": 0, "internal/paths": 0, "internal/failpoint": 0,
-	"profiles": 1, "profiles/bpf": 1, "limits": 1, "audit": 1, "internal/outbox": 1, "runtime/cgroup": 1,
+	"profiles": 1, "profiles/bpf": 1, "limits": 1, "audit": 1, "netpolicy": 1, "credentials": 1, "internal/redact": 1, "internal/outbox": 1, "runtime/cgroup": 1,
 	"lock": 1, "manifest": 2, "gate": 2,
+	"netpolicy/netns": 3, "netpolicy/nft": 3, "netpolicy/dns": 3, "netpolicy/egress": 3,
 	"internal/mcpwire": 3, "internal/upstream": 3, "runtime": 3,
 	"internal/control": 4, "internal/front": 4,
 	"internal/daemon": 5, "internal/cli": 5,

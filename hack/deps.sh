@@ -4,7 +4,7 @@ set -euo pipefail
 case "${1:?build, demo or test}" in
 build) packages=(libseccomp-dev libseccomp2 pkg-config gcc libc6-dev git ca-certificates) ;;
 demo) packages=(npm nodejs python3 dpkg-dev xz-utils procps) ;;
-test) packages=(npm nodejs python3 dpkg-dev xz-utils procps qemu-system-x86 e2fsprogs busybox-static cpio kmod) ;;
+test) packages=(npm nodejs python3 dpkg-dev xz-utils procps qemu-system-x86 e2fsprogs busybox-static cpio kmod iproute2 postgresql) ;;
 *) echo "deps.sh: build, demo or test" >&2; exit 2 ;;
 esac
 missing=()

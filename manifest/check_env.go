@@ -135,7 +135,7 @@ func checkCommand(s *Server, r *report) {
 	}
 }
 
-const secretFix = "take it out, and revoke it if the file was shared; credentials are not supported yet, and a secret must never be written into server.yaml"
+const secretFix = "take it out, and revoke it if the file was shared; name where it is under credentials (docs/credentials.md); a secret must never be written into server.yaml"
 
 // checkEnvironmentSecrets: server.yaml is committed, shown in reviews and copied;
 // a secret in it is a secret no more. The message must not repeat it.

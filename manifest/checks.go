@@ -43,6 +43,12 @@ func runChecks(s *Server, r *report) {
 		checkToolCount,
 		checkToolNames,
 		checkRisks,
+		checkEgress,
+		checkEgressTools,
+		checkCredentialNames,
+		checkCredentialSources,
+		checkCredentialPlaces,
+		checkExposures,
 	} {
 		check(s, r)
 	}

@@ -35,6 +35,8 @@ func decode(root node, r *report) *Server {
 	decodeTimeouts(o.object("timeouts"), &s.Timeouts)
 	decodeGrants(o.object("grants"), &s.Grants)
 	s.Tools = decodeTools(o)
+	s.Egress = decodeEgress(o)
+	s.Credentials = decodeCredentials(o)
 	return s
 }
 

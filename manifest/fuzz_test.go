@@ -3,6 +3,7 @@ package manifest_test
 import (
 	"errors"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"testing"
 
@@ -11,10 +12,17 @@ import (
 
 	"github.com/mcprun/mcprun/manifest"
 	"github.com/mcprun/mcprun/manifest/manifesttest"
+	"github.com/mcprun/mcprun/netpolicy"
 )
 
-// withoutNotes compares values by what is enforced.
-func withoutNotes() cmp.Option { return cmpopts.IgnoreFields(manifest.Server{}, "Notes") }
+// withoutNotes compares values by what is enforced; a path pattern is its text.
+func withoutNotes() cmp.Option {
+	return cmp.Options{
+		cmpopts.IgnoreFields(manifest.Server{}, "Notes"),
+		cmpopts.EquateComparable(netpolicy.Host{}, netpolicy.Pattern{}, netip.Prefix{}),
+		cmp.Comparer(func(a, b netpolicy.PathPattern) bool { return a.String() == b.String() }),
+	}
+}
 
 // roundTrip renders s, reads it back and returns the difference.
 func roundTrip(t *testing.T, s *manifest.Server) {

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/netpolicy"
 )
 
 // Server is one server.yaml. Fields of a value that Parse returned have passed
@@ -37,7 +38,9 @@ type Server struct {
 	Timeouts    Timeouts
 	Tools       map[mcprun.ToolName]Tool // a tool that is absent is not granted
 	Grants      Grants
-	Notes       []Note // what is allowed and still worth a look
+	Egress      []netpolicy.Rule // nil: no network at all
+	Credentials []Credential     // sorted by name
+	Notes       []Note           // what is allowed and still worth a look
 }
 
 // Image says which image to start: exactly one of Ref and Path is set.

@@ -34,6 +34,8 @@ func Marshal(s *Server) ([]byte, error) {
 	line("timeouts: {start: %s, call: %s, stop: %s}", durationString(s.Timeouts.Start), durationString(s.Timeouts.Call), durationString(s.Timeouts.Stop))
 	line("grants: {sampling: %t, elicitation: %t, roots: %t}", s.Grants.Sampling, s.Grants.Elicitation, s.Grants.Roots)
 	marshalTools(s, line)
+	marshalEgress(s, line)
+	marshalCredentials(s, line)
 	if b.Len() > MaxSize {
 		return nil, fmt.Errorf("writing server.yaml: it would have %d bytes; at most %d", b.Len(), MaxSize)
 	}
@@ -142,6 +144,12 @@ func (s *Server) String() string {
 	add("%s", s.Grants)
 	for _, name := range slices.Sorted(maps.Keys(s.Tools)) {
 		add("%s=%s", name, s.Tools[name].Risk)
+	}
+	for _, e := range s.Egress {
+		add("egress=%s", e)
+	}
+	for _, c := range s.Credentials {
+		add("credential=%s", c)
 	}
 	return strings.Join(parts, " ")
 }

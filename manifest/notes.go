@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/netpolicy"
 )
 
 // notes lists what is allowed and still worth a look, in the order of the file.
@@ -18,6 +19,7 @@ func notes(s *Server, r *report) []Note {
 	noteTools(s, add)
 	noteFiles(s, add)
 	noteGrants(s, add)
+	noteEgress(s, add)
 	for _, v := range s.Environment {
 		if namesSecret(v.Name) {
 			add(envPath(v.Name), "%s sounds like a secret; whoever reads server.yaml can read it", v.Name)
@@ -70,6 +72,22 @@ func noteGrants(s *Server, add adder) {
 	} {
 		if g.granted {
 			add("grants."+g.key, "the server may %s", g.may)
+		}
+	}
+}
+
+func noteEgress(s *Server, add adder) {
+	for i, r := range s.Egress {
+		if r.Grant.Private {
+			add(egressPath(i), "the server can reach %s inside your network, this machine included", r.Host)
+		}
+		if r.Protocol == netpolicy.TLS && !r.Inspect {
+			add(egressPath(i), "what the server sends to %s is not read; with inspect: true methods and paths can be bound", r.Host)
+		}
+	}
+	for _, c := range s.Credentials {
+		if c.InContainer {
+			add(credentialPath(c.Name), "the container holds %s itself and can send it to every host that egress allows", c.Name)
 		}
 	}
 }

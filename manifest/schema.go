@@ -3,6 +3,8 @@ package manifest
 import (
 	"fmt"
 	"strings"
+
+	"github.com/mcprun/mcprun/credentials"
 )
 
 // key describes one key of server.yaml. Path writes [] for the entries of a list
@@ -49,6 +51,64 @@ func schema() []key {
 		{"grants.roots", "true or false", "false", "", "the server may ask for the client's folders"},
 		{"tools", "mapping of name to mapping", "none is granted", count(0, MaxTools, "tools", "names of 1 to 128 of A-Z a-z 0-9 _ - ."), "a tool that is not named is not granted"},
 		{"tools.*.risk", "text", "required", "low, medium, high or block", "somebody has to have thought about each tool"},
+		{"egress", "list of mappings", "no network", "1 to 256 rules; an empty list is an error", "everything that no rule allows is refused"},
+		{"egress[].host", "text", "required", "a name, *.name (without the name itself) or an address; no *, no public suffix", "a rule over other people's names opens a way for all of them"},
+		{"egress[].port", "number", "443", "1 to 65535", "a port is always part of a rule: another service of the same host is another thing"},
+		{"egress[].protocol", "text", "tls", "tls, http or tcp", "tls: the name in the handshake must be the host; tcp is opaque"},
+		{"egress[].inspect", "true or false", "false", "with tls", "TLS ends at the proxy, so that each request is judged and credentials can be swapped"},
+		{"egress[].methods", "list of text", "required where requests are read", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS", "an empty list would look like none and mean all"},
+		{"egress[].paths", "list of text", "required where requests are read", "canonical paths; * is one segment, ** any number", "the path that decides is the one that is sent"},
+		{"egress[].websocket", "true or false", "false", "with inspect or http", "after the upgrade nothing is read any more"},
+		{"egress[].private", "true or false", "false", "", "opens private addresses and this machine's own; never loopback or metadata"},
+		{"egress[].networks", "list of text", "none", "networks such as 10.1.0.0/16", "opens exactly these, for hosts inside"},
+		{"egress[].tools", "list of text", "all", "tools of this server", "only while one of them is being called"},
+		{"egress[].limits", "mapping", "512 connections at a time for the whole server", "", "what goes through one rule, for the life of the instance"},
+		{"egress[].limits.connections", "number", "not bounded", "1 to 256", "open at the same time"},
+		{"egress[].limits.rate", "text", "not bounded", "a number and /min, e.g. 60/min", "connections, and requests where they are read"},
+		{"egress[].limits.bytes", "size", "not bounded", "", "both directions together; cut in mid-stream when they are used up"},
+		{"credentials", "mapping of name to mapping", "none", "at most 64", "the server never holds them; it holds placeholders"},
+		{"credentials.*.source", "text or mapping", "required", "env:NAME, file:/path, or one of the mappings below", "where the daemon gets the secret"},
+		{"credentials.*.source.age", "mapping", "one kind of source is required", "", "a file encrypted with age"},
+		{"credentials.*.source.age.file", "text", "required", "absolute", "armored or not; others may read it, not write it"},
+		{"credentials.*.source.age.identity", "text", "required", "absolute", "the file with the key, as age-keygen writes it"},
+		{"credentials.*.source.exec", "list of text", "one kind of source is required", "an absolute program and its arguments", "prints the secret; at most 10 s and 64 KiB"},
+		{"credentials.*.source.vault", "mapping", "one kind of source is required", "", "HashiCorp Vault or OpenBao"},
+		{"credentials.*.source.vault.address", "text", "required", "https, or http to loopback", "a secret does not travel in the clear"},
+		{"credentials.*.source.vault.path", "text", "required", "as the API has it, e.g. secret/data/github", "versions 1 and 2 of the key-value store, and engines that make secrets"},
+		{"credentials.*.source.vault.field", "text", "required", "", "a secret of Vault has several"},
+		{"credentials.*.source.vault.token", "text", "required", "env:NAME or file:/path", "what the daemon logs in with"},
+		{"credentials.*.source.vault.ca", "text", "the system's", "absolute", "further certificate authorities"},
+		{"credentials.*.source.oauth", "mapping", "one kind of source is required", "", "client credentials, RFC 6749 4.4"},
+		{"credentials.*.source.oauth.token-url", "text", "required", "https, or http to loopback", "redirects are refused"},
+		{"credentials.*.source.oauth.client", "text", "required", "", "the client id"},
+		{"credentials.*.source.oauth.secret", "text", "required", "env:NAME or file:/path", "the client secret"},
+		{"credentials.*.source.oauth.scopes", "list of text", "none", "", "as few as the tools need"},
+		{"credentials.*.source.oauth.audience", "text", "none", "", "some token endpoints want it"},
+		{"credentials.*.source.exchange", "mapping", "one kind of source is required", "", "token exchange, RFC 8693"},
+		{"credentials.*.source.exchange.token-url", "text", "required", "https, or http to loopback", "redirects are refused"},
+		{"credentials.*.source.exchange.client", "text", "none", "", "where the endpoint asks for one"},
+		{"credentials.*.source.exchange.secret", "text", "none", "env:NAME or file:/path", "of the client"},
+		{"credentials.*.source.exchange.subject", "text", "required", "env:NAME or file:/path", "the token that is traded"},
+		{"credentials.*.source.exchange.subject-type", "text", "an access token", "a URI", "what kind of token the subject is"},
+		{"credentials.*.source.exchange.scopes", "list of text", "none", "", "as few as the tools need"},
+		{"credentials.*.source.exchange.audience", "text", "none", "", "for whom the token is"},
+		{"credentials.*.lifetime", "duration", durationString(DefaultLifetime), between(durationString(MinLifetime), durationString(MaxLifetime)), "a rotated secret is taken up after it"},
+		{"credentials.*.host", "text", "required", "a name or an address; an egress rule must inspect it", "the only host that the secret is sent to"},
+		{"credentials.*.port", "number", "443", "1 to 65535", "part of where it may go"},
+		{"credentials.*.place", "mapping", "required", "one of header, basic and query", "the only place where the placeholder is swapped"},
+		{"credentials.*.place.header", "text", "one place is required", "a header that does not say how a message is read or where it goes", "e.g. Authorization"},
+		{"credentials.*.place.format", "text", "required with header", "with one {}", "e.g. \"Bearer {}\""},
+		{"credentials.*.place.basic", "text", "one place is required", "username or password", "of Authorization: Basic, as git sends it"},
+		{"credentials.*.place.query", "text", "one place is required", "the name of a parameter", "for hosts that know nothing better"},
+		{"credentials.*.methods", "list of text", "those of the rule", "as in egress", "tells a credential for reading from one for writing"},
+		{"credentials.*.paths", "list of text", "those of the rule", "as in egress", "narrower than the egress rule"},
+		{"credentials.*.tools", "list of text", "all", "tools of this server", "only while one of them is being called"},
+		{"credentials.*.expose", "mapping", "required", "env or file", "where the server finds the placeholder"},
+		{"credentials.*.expose.env", "text", "one of env and file is required", "a variable that runs no code", "what most servers read"},
+		{"credentials.*.expose.file", "text", "one of env and file is required", "a plain name; it stands in " + SecretDir, "readable by the server alone"},
+		{"credentials.*.expose.text", "text", "{}", "with one {}", "what stands there, e.g. a line of .pgpass"},
+		{"credentials.*.shape", "text", "plain", oneOf(shapes()), "some programs look at the form of their token"},
+		{"credentials.*.exposure", "text", "proxy", "proxy or container", "container hands the secret itself over, for protocols in which nothing can be swapped"},
 	}
 }
 
@@ -56,14 +116,10 @@ func schema() []key {
 // They are errors: a limit that is written down and not enforced is worse than
 // none.
 func later() map[string]string {
-	const egress = "take it out; a server has no network until egress is supported"
-	const credentials = "take it out; never write a secret into server.yaml"
 	const limits = "take it out; calls are not limited until limits are supported"
 	const tool = `take it out; set "risk: block" for a tool that must not run without it`
 	return map[string]string{
 		"port":                  "take it out; only stdio is supported",
-		"egress":                egress,
-		"credentials":           credentials,
 		"limits":                limits,
 		"limits.rate":           limits,
 		"limits.concurrency":    limits,
@@ -72,6 +128,14 @@ func later() map[string]string {
 		"tools.*.arguments":     tool,
 		"tools.*.rules":         tool,
 	}
+}
+
+func shapes() []string {
+	var out []string
+	for _, s := range credentials.Shapes() {
+		out = append(out, string(s))
+	}
+	return out
 }
 
 // keyTable is the schema as the decoder asks it, made once a file.

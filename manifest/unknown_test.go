@@ -9,6 +9,7 @@ import (
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/manifest"
 	"github.com/mcprun/mcprun/manifest/manifesttest"
+	"github.com/mcprun/mcprun/netpolicy"
 )
 
 // TestUnknownKeyAlwaysFails puts a key that no level knows into each level of
@@ -22,6 +23,11 @@ func TestUnknownKeyAlwaysFails(t *testing.T) {
 		{"timeouts.", "{start:", "{KEY: 1, start:"},
 		{"grants.", "{sampling:", "{KEY: {}, sampling:"},
 		{"tools.t.", "{risk: low}", "{KEY: [], risk: low}"},
+		{"egress[0].", "{host: a.example.com,", "{KEY: 1, host: a.example.com,"},
+		{"egress[0].limits.", "{connections: 1}", "{KEY: 1, connections: 1}"},
+		{"credentials.c.", "{source: \"env:T\",", "{KEY: 1, source: \"env:T\","},
+		{"credentials.c.place.", "{basic: password}", "{KEY: 1, basic: password}"},
+		{"credentials.c.expose.", "{env: T,", "{KEY: 1, env: T,"},
 	}
 	keys := []string{"zzz", "Version", "from_", "__proto__", "constructor", "x-anything", "NAME", "Risk", `"risk "`, `"\u0000"`, `""`, "a.b", `"files[0]"`, "tools.t", `"*"`}
 	for seed := range uint64(20) {
@@ -29,6 +35,7 @@ func TestUnknownKeyAlwaysFails(t *testing.T) {
 		s.Files = []manifest.File{{From: "./a", To: "/m"}}
 		s.Command, s.Environment = nil, nil
 		s.Tools = map[mcprun.ToolName]manifest.Tool{"t": {Risk: mcprun.Low}}
+		s.Egress, s.Credentials = reachable(t)
 		valid, err := manifest.Marshal(s)
 		if err != nil {
 			t.Fatal(err)
@@ -40,6 +47,20 @@ func TestUnknownKeyAlwaysFails(t *testing.T) {
 			}
 		}
 	}
+}
+
+// reachable is a rule with a limit, and a credential for it.
+func reachable(t *testing.T) ([]netpolicy.Rule, []manifest.Credential) {
+	t.Helper()
+	parsed, err := manifest.Parse("f", []byte(header+`egress:
+  - {host: a.example.com, inspect: true, methods: [GET], paths: ["/**"], limits: {connections: 1}}
+credentials:
+  c: {source: "env:T", host: a.example.com, place: {basic: password}, expose: {env: T}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parsed.Egress, parsed.Credentials
 }
 
 func wantUnknown(t *testing.T, text, path string) {

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -34,13 +35,18 @@ func CheckInvariants(s *specs.Spec) error {
 	return nil
 }
 
+// preparedNetwork is the path of a namespace that a process holds open: no path
+// of the file system, where somebody could have put another one.
+var preparedNetwork = regexp.MustCompile(`^/proc/[1-9][0-9]*/fd/[0-9]+$`)
+
 func checkNamespaces(s *specs.Spec) error {
 	want := map[specs.LinuxNamespaceType]bool{
 		specs.UserNamespace: true, specs.PIDNamespace: true, specs.MountNamespace: true, specs.NetworkNamespace: true,
 		specs.IPCNamespace: true, specs.UTSNamespace: true, specs.CgroupNamespace: true,
 	}
 	for _, ns := range s.Linux.Namespaces {
-		if ns.Path != "" {
+		prepared := ns.Type == specs.NetworkNamespace && preparedNetwork.MatchString(ns.Path)
+		if ns.Path != "" && !prepared {
 			return fmt.Errorf("%s namespace is joined, not made", ns.Type)
 		}
 		delete(want, ns.Type)
@@ -127,8 +133,10 @@ func checkMounts(s *specs.Spec) error {
 }
 
 func checkBind(m specs.Mount) error {
-	own := m.Destination == initTarget || m.Destination == socketTarget
+	own := strings.HasPrefix(m.Destination, GivenDir) || m.Destination == ResolvConf || m.Destination == HostsFile
 	switch {
+	case own && len(m.UIDMappings)+len(m.GIDMappings) > 0: // only grants have such maps
+		return fmt.Errorf("a folder is mounted over %s", m.Destination)
 	case own && !hasOption(m, "ro"):
 		return fmt.Errorf("%s is writable", m.Destination)
 	case !own && (len(m.UIDMappings) != 1 || len(m.GIDMappings) != 1 || m.UIDMappings[0].Size != 1 || m.GIDMappings[0].Size != 1):

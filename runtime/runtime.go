@@ -15,10 +15,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
 	goruntime "runtime"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -117,6 +120,15 @@ type Plan struct {
 	Base    string // folder that relative paths of the manifest start from
 	Image   Image
 	Profile *profiles.Profile
+	Network Network
+}
+
+// Network is what a container is given to reach others. The zero value is none: a
+// namespace of its own with only lo, and nobody there.
+type Network struct {
+	Namespace string            // /proc/PID/fd/N of a prepared one
+	Files     map[string][]byte // by the path at which the server reads it: below GivenDir, ResolvConf or HostsFile
+	Env       []string          // NAME=value
 }
 
 // Instance is one running container.
@@ -200,7 +212,14 @@ func (r *Runtime) spec(plan Plan, inst *Instance, sources []*heldSource) (string
 	if err != nil {
 		return "", err
 	}
+	given, err := inst.writeGiven(plan.Network.Files)
+	if err != nil {
+		return "", err
+	}
 	p := Placement{
+		Network:    plan.Network.Namespace,
+		Given:      given,
+		Env:        plan.Network.Env,
 		IDBase:     inst.IDBase,
 		InitPath:   filepath.Join(r.opts.Programs, "mcprun-init"),
 		SocketPath: filepath.Join(inst.dir(), "io"),
@@ -215,6 +234,28 @@ func (r *Runtime) spec(plan Plan, inst *Instance, sources []*heldSource) (string
 		return "", err
 	}
 	return marshalSpec(spec)
+}
+
+// writeGiven puts the daemon's files for the server into the instance's folder,
+// which only the container's root can enter. The server sees each at its mount.
+func (i *Instance) writeGiven(files map[string][]byte) ([]GivenFile, error) {
+	var out []GivenFile
+	for _, to := range slices.Sorted(maps.Keys(files)) {
+		path := filepath.Join(i.dir(), fmt.Sprintf("given-%d", len(out)))
+		mode := os.FileMode(0o444)
+		if strings.HasPrefix(to, manifest.SecretDir) {
+			mode = 0o400 // the server's user alone, as some programs demand of such files
+		}
+		err := os.WriteFile(path, files[to], mode)
+		if err == nil {
+			err = os.Chown(path, int(i.IDBase+ServerUID), int(i.IDBase+ServerUID))
+		}
+		if err != nil {
+			return nil, fmt.Errorf("writing %s for the server: %w", to, err)
+		}
+		out = append(out, GivenFile{Path: path, To: to})
+	}
+	return out, nil
 }
 
 // program is what server.yaml says, else what the image says.

@@ -23,6 +23,11 @@ const (
 
 	initTarget   = "/.mcprun/init"
 	socketTarget = "/.mcprun/io"
+	// GivenDir is where a server finds what the daemon gives it, but for the two
+	// files that programs look for elsewhere.
+	GivenDir   = "/.mcprun/"
+	ResolvConf = "/etc/resolv.conf"
+	HostsFile  = "/etc/hosts"
 	// defaultPath is the only PATH: the image's own environment is not taken over.
 	defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 	// oomScore makes the kernel take the server rather than the host's programs.
@@ -38,6 +43,16 @@ type Placement struct {
 	Cgroup     string // path of the container's cgroup below each hierarchy's root
 	Sources    []Source
 	Seccomp    *specs.LinuxSeccomp
+	Network    string      // the namespace to join, as /proc/PID/fd/N; "" makes one of its own, with nothing in it
+	Given      []GivenFile // what the daemon gives the server to read, in order
+	Env        []string    // what the daemon adds to the environment, after server.yaml's
+}
+
+// GivenFile is one file that the daemon wrote for the server: how names are
+// asked, whom to trust, a placeholder for a credential.
+type GivenFile struct {
+	Path string // on the host, in the instance's own folder
+	To   string // where the server sees it, read-only
 }
 
 // Source is one checked host path, in the order of the manifest's bind mounts.
@@ -76,16 +91,16 @@ func Spec(m *manifest.Server, prog Program, p Placement) (*specs.Spec, error) {
 		Process: &specs.Process{
 			User:            specs.User{UID: ServerUID, GID: ServerUID},
 			Args:            append([]string{initTarget, socketTarget}, prog.Command...),
-			Env:             environment(m),
+			Env:             append(environment(m), p.Env...),
 			Cwd:             cwd,
 			Capabilities:    &specs.LinuxCapabilities{},
 			NoNewPrivileges: true,
 			Rlimits:         rlimits(m.Resources),
 			OOMScoreAdj:     ptr(oomScore),
 		},
-		Mounts: append(systemMounts(m, p), files...),
+		Mounts: slices.Concat(systemMounts(m, p), files, givenMounts(p.Given)),
 		Linux: &specs.Linux{
-			Namespaces:        ownNamespaces(),
+			Namespaces:        ownNamespaces(p.Network),
 			UIDMappings:       []specs.LinuxIDMapping{{ContainerID: 0, HostID: p.IDBase, Size: IDRange}},
 			GIDMappings:       []specs.LinuxIDMapping{{ContainerID: 0, HostID: p.IDBase, Size: IDRange}},
 			CgroupsPath:       p.Cgroup,
@@ -99,10 +114,13 @@ func Spec(m *manifest.Server, prog Program, p Placement) (*specs.Spec, error) {
 	return s, CheckInvariants(s)
 }
 
-func ownNamespaces() []specs.LinuxNamespace {
+// ownNamespaces are all of the container's own. That of the network is fresh, with
+// only lo and nobody listening, or one that the daemon has prepared for this
+// container alone (see netpolicy/netns).
+func ownNamespaces(network string) []specs.LinuxNamespace {
 	return []specs.LinuxNamespace{
 		{Type: specs.UserNamespace}, {Type: specs.PIDNamespace}, {Type: specs.MountNamespace},
-		{Type: specs.NetworkNamespace}, // a fresh one: only lo, and nobody listens on it
+		{Type: specs.NetworkNamespace, Path: network},
 		{Type: specs.IPCNamespace}, {Type: specs.UTSNamespace}, {Type: specs.CgroupNamespace},
 	}
 }
@@ -183,6 +201,15 @@ func fileMounts(m *manifest.Server, p Placement) ([]specs.Mount, error) {
 		return nil, fmt.Errorf("files: %d sources for %d folders", len(p.Sources), next)
 	}
 	return out, nil
+}
+
+// givenMounts are the daemon's files, which the server can read and nothing else.
+func givenMounts(files []GivenFile) []specs.Mount {
+	var out []specs.Mount
+	for _, f := range files {
+		out = append(out, specs.Mount{Destination: f.To, Type: "bind", Source: f.Path, Options: []string{"bind", "ro", "nosuid", "nodev", "noexec"}})
+	}
+	return out
 }
 
 // maskedPaths tell about the host or its hardware; none is needed to run a tool.

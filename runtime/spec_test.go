@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -30,7 +31,10 @@ func placement(t testing.TB, m *manifest.Server) Placement {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := Placement{IDBase: lowestID + 3*IDRange, InitPath: "/opt/mcprun/mcprun-init", SocketPath: "/run/mcprun/i/x/io", Cgroup: "/mcprun/x", Seccomp: seccomp}
+	out := Placement{
+		Network: "/proc/77/fd/9", Given: []GivenFile{{"/run/mcprun/i/x/given-0", ResolvConf}, {"/run/mcprun/i/x/given-1", GivenDir + "ca.pem"}}, Env: []string{"SSL_CERT_FILE=/.mcprun/ca.pem"},
+		IDBase: lowestID + 3*IDRange, InitPath: "/opt/mcprun/mcprun-init", SocketPath: "/run/mcprun/i/x/io", Cgroup: "/mcprun/x", Seccomp: seccomp,
+	}
 	for _, f := range m.Files {
 		if !f.Tmpfs {
 			out.Sources = append(out.Sources, Source{Path: "/held/" + strings.Trim(f.To, "/"), UID: 1001, GID: 1002})
@@ -57,6 +61,9 @@ func TestSpecGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			p := placement(t, m)
+			if filepath.Base(file) == "smallest.yaml" { // as while locking: no network at all
+				p.Network, p.Given, p.Env = "", nil, nil
+			}
 			p.Seccomp.Syscalls = p.Seccomp.Syscalls[:1] // the profiles have golden data of their own
 			spec, err := Spec(m, program(Plan{Server: m, Image: Image{Command: []string{"/image-command"}, WorkDir: "/image-dir"}}), p)
 			if err != nil {
@@ -136,12 +143,20 @@ func TestInvariantsBite(t *testing.T) {
 	if err := CheckInvariants(build()); err != nil {
 		t.Fatalf("control: %v", err)
 	}
-	grant := func(s *specs.Spec) *specs.Mount { return &s.Mounts[len(s.Mounts)-1] }
+	grant := func(s *specs.Spec) *specs.Mount { // the folder of the manifest, before the daemon's own files
+		return &s.Mounts[slices.IndexFunc(s.Mounts, func(m specs.Mount) bool { return len(m.UIDMappings) > 0 })]
+	}
 	rows := []struct {
 		name, reason string
 		loosen       func(*specs.Spec)
 	}{
-		{"joined network", "joined", func(s *specs.Spec) { s.Linux.Namespaces[3].Path = "/proc/1/ns/net" }},
+		{"the host's network", "joined", func(s *specs.Spec) { s.Linux.Namespaces[3].Path = "/proc/1/ns/net" }},
+		{"a network by a path that can be swapped", "joined", func(s *specs.Spec) { s.Linux.Namespaces[3].Path = "/run/netns/x" }},
+		{"a joined pid namespace", "joined", func(s *specs.Spec) { s.Linux.Namespaces[1].Path = "/proc/7/fd/9" }},
+		{"a given file that can be written", "writable", func(s *specs.Spec) {
+			*grant(s) = specs.Mount{Destination: ResolvConf, Type: "bind", Source: "/held/x", Options: []string{"bind", "rw", "nosuid", "nodev", "noexec"}}
+		}},
+		{"a grant over the resolver's file", "over /etc/resolv.conf", func(s *specs.Spec) { grant(s).Destination = ResolvConf }},
 		{"no user namespace", "no user namespace", func(s *specs.Spec) { s.Linux.Namespaces = s.Linux.Namespaces[1:] }},
 		{"host ids", "mapping", func(s *specs.Spec) { s.Linux.UIDMappings[0].HostID = 0 }},
 		{"two ranges", "mapping", func(s *specs.Spec) { s.Linux.GIDMappings = append(s.Linux.GIDMappings, s.Linux.GIDMappings[0]) }},

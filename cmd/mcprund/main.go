@@ -19,6 +19,7 @@ import (
 	"github.com/mcprun/mcprun/internal/control"
 	"github.com/mcprun/mcprun/internal/daemon"
 	"github.com/mcprun/mcprun/internal/paths"
+	"github.com/mcprun/mcprun/netpolicy/egress"
 )
 
 var version = "development" // set by the linker
@@ -49,6 +50,7 @@ func run(args []string, stderr io.Writer) error {
 	operators := flags.String("operators", "", "users and @groups that may do everything, besides root: alice,@mcp-admins")
 	clients := flags.String("clients", "", "users and @groups that may list servers and connect to them")
 	show := flags.Bool("version", false, "print the version")
+	testEgress := flags.Bool("test-egress", false, "try how connections of a container can be brought to the daemon, and end (what mcprun doctor does)")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil
@@ -61,6 +63,11 @@ func run(args []string, stderr io.Writer) error {
 	}
 	if os.Geteuid() != 0 {
 		return &mcprun.Error{Class: mcprun.Usage, What: "mcprund needs root: it makes namespaces and containers", Hint: "sudo mcprund"}
+	}
+	if *testEgress {
+		mode, why := egress.Detect()
+		fmt.Println(mode)
+		return why
 	}
 	if opts.Containerd == "" {
 		if err := daemon.OwnMounts(); err != nil {

@@ -26,6 +26,7 @@ func skippedDeb(name string) bool {
 	case "git-man", "media-types", "mime-support", "readline-common", "sensible-utils": // to read
 	case "openssl": // ca-certificates uses it to hash names; the bundle needs no hashes
 	case "awk", "base-files", "lsb-base", "libsemanage-common", "libsemanage2": // of bash and coreutils, unused in a container
+	case "libgtk-3-0", "x11-utils", "xdg-utils": // for Chromium's windows; ours has none
 	default:
 		return false
 	}
@@ -123,9 +124,12 @@ func (g dependencies) closure(roots []string) (map[string]bool, error) {
 // one of those that images do without.
 func pick(alternatives []string) (string, error) {
 	for _, name := range alternatives {
-		bare, _, _ := strings.Cut(strings.Trim(name, "<>"), ":")
+		bare, arch, _ := strings.Cut(strings.Trim(name, "<>"), ":")
 		if skippedDeb(bare) {
 			return "", nil
+		}
+		if arch == "any" { // the package of no matter which architecture: ours serves
+			return bare, nil
 		}
 		if !strings.HasPrefix(name, "<") {
 			return name, nil

@@ -81,7 +81,7 @@ func (b *builder) layerKey(spec layerSpec) (string, error) {
 	case len(spec.Npm) > 0 || spec.NpmBin != "":
 		inputs, err = b.npmInputs(spec)
 	case spec.Go != "":
-		inputs, err = b.goInputs()
+		inputs, err = b.goInputs(spec.Go)
 	case len(spec.Debs) > 0:
 		inputs, err = distribution()
 	}

@@ -30,6 +30,11 @@ either
  |Depends: <virtual>
     provider
   Depends: zlib1g
+script
+  Depends: <python3:any>
+    python3
+python3
+  Depends: libc6
 stuck
   Depends: <virtual>
     provider
@@ -51,6 +56,7 @@ func TestClosureOfDebs(t *testing.T) {
 		{"git", []string{"git", "libc6", "libgcc-s1", "zlib1g"}, ""},
 		{"libc6", []string{"libc6", "libgcc-s1"}, ""},
 		{"either", []string{"either", "libc6", "libgcc-s1", "zlib1g"}, ""},
+		{"script", []string{"libc6", "libgcc-s1", "python3", "script"}, ""},
 		{"stuck", nil, "stuck: needs one of <virtual>, all virtual: name a provider in the recipe"},
 		{"broken", nil, "apt knows no package nowhere"},
 		{"absent", nil, "apt knows no package absent"},

@@ -30,6 +30,7 @@ type npmPackage struct {
 	Dependencies map[string]string `json:"dependencies"`
 	Optional     map[string]string `json:"optionalDependencies"`
 	Peer         map[string]string `json:"peerDependencies"`
+	Bundled      bool              `json:"inBundle"` // it came inside the package that holds its folder
 }
 
 func parseLock(data []byte) (lockFile, error) {
@@ -40,18 +41,26 @@ func parseLock(data []byte) (lockFile, error) {
 	if l.Version != 3 {
 		return lockFile{}, fmt.Errorf("lock file version %d; only 3 is known", l.Version)
 	}
-	for folder, p := range l.Packages {
+	for folder := range l.Packages {
 		if folder == "" {
 			continue
 		}
 		if clean, err := cleanPath(folder); err != nil || clean != folder || !strings.HasPrefix(folder, "node_modules/") {
 			return lockFile{}, fmt.Errorf("package folder %q is not below node_modules", folder)
 		}
-		if p.Integrity == "" {
+		if !l.sealed(folder) {
 			return lockFile{}, fmt.Errorf("%s has no integrity", folder)
 		}
 	}
 	return l, nil
+}
+
+// sealed says that the lock file fixes the bytes of a package: by an integrity of
+// its own, or, where it came inside another package, by that one's.
+func (l lockFile) sealed(folder string) bool {
+	p := l.Packages[folder]
+	above := strings.LastIndex(folder, "/node_modules/")
+	return p.Integrity != "" || p.Bundled && above > 0 && l.sealed(folder[:above])
 }
 
 // closure lists the folders of the packages named and of all they depend on,

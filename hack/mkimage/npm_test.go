@@ -50,10 +50,31 @@ func TestParseLockRefuses(t *testing.T) {
 		{"a folder outside", `{"lockfileVersion": 3, "packages": {"node_modules/../../etc": {"integrity": "x"}}}`, `package folder "node_modules/../../etc" is not below node_modules`},
 		{"a folder beside", `{"lockfileVersion": 3, "packages": {"local": {"integrity": "x"}}}`, `package folder "local" is not below node_modules`},
 		{"no integrity", `{"lockfileVersion": 3, "packages": {"node_modules/a": {}}}`, "node_modules/a has no integrity"},
+		{"bundled in nothing", `{"lockfileVersion": 3, "packages": {"node_modules/a": {"inBundle": true}}}`, "node_modules/a has no integrity"},
+		{"bundled in what has no integrity", `{"lockfileVersion": 3, "packages": {"node_modules/a/node_modules/b": {"inBundle": true}}}`, "node_modules/a/node_modules/b has no integrity"},
+		{"beside what is bundled", `{"lockfileVersion": 3, "packages": {"node_modules/a": {"integrity": "x"}, "node_modules/a/node_modules/b": {}}}`, "node_modules/a/node_modules/b has no integrity"},
 	} {
 		if _, err := parseLock([]byte(c.in)); text(err) != c.why {
 			t.Errorf("%s: %q, want %q", c.name, text(err), c.why)
 		}
+	}
+}
+
+// npm's own package brings what it depends on, and the lock file lists it without
+// an integrity of its own.
+func TestParseLockTakesBundled(t *testing.T) {
+	l, err := parseLock([]byte(`{"lockfileVersion": 3, "packages": {
+		"node_modules/a": {"integrity": "x", "dependencies": {"b": "1"}},
+		"node_modules/a/node_modules/b": {"inBundle": true, "dependencies": {"c": "1"}},
+		"node_modules/a/node_modules/b/node_modules/c": {"inBundle": true}
+	}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := l.closure([]string{"a"})
+	want := []string{"node_modules/a", "node_modules/a/node_modules/b", "node_modules/a/node_modules/b/node_modules/c"}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 }
 

@@ -10,15 +10,35 @@ import (
 	"path"
 	"path/filepath"
 	"runtime"
+	"strings"
 )
 
-// goInputs names what decides the bytes of a Go program.
-func (b *builder) goInputs() ([]string, error) {
+// goModule is the folder of the module that builds a Go program: this one where
+// the program is named by its folder, else the tools'.
+func goModule(pkg string) string {
+	if strings.HasPrefix(pkg, "./") {
+		return "."
+	}
+	return toolsFolder
+}
+
+// goInputs names what decides the bytes of a Go program: versions, and of a
+// program of this module its sources (it imports no other package of it).
+func (b *builder) goInputs(pkg string) ([]string, error) {
 	inputs := []string{runtime.Version()}
-	for _, name := range []string{"go.mod", "go.sum"} {
-		data, err := os.ReadFile(filepath.Join(b.root, toolsFolder, name))
+	folder := filepath.Join(b.root, goModule(pkg))
+	names := []string{"go.mod", "go.sum"}
+	if goModule(pkg) == "." {
+		sources, err := goSources(folder, pkg)
 		if err != nil {
-			return nil, fmt.Errorf("reading the versions of the Go programs: %w", err)
+			return nil, err
+		}
+		names = append(names, sources...)
+	}
+	for _, name := range names {
+		data, err := os.ReadFile(filepath.Join(folder, name))
+		if err != nil {
+			return nil, fmt.Errorf("reading what decides the Go programs: %w", err)
 		}
 		sum := sha256.Sum256(data)
 		inputs = append(inputs, name+" "+hex.EncodeToString(sum[:]))
@@ -26,7 +46,22 @@ func (b *builder) goInputs() ([]string, error) {
 	return inputs, nil
 }
 
-// addGo builds a Go program of the tools module and puts it into t.
+// goSources lists the Go files of a folder of this module, without its tests.
+func goSources(root, pkg string) ([]string, error) {
+	entries, err := os.ReadDir(filepath.Join(root, pkg))
+	if err != nil {
+		return nil, fmt.Errorf("reading the sources of %s: %w", pkg, err)
+	}
+	var names []string
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".go") && !strings.HasSuffix(e.Name(), "_test.go") {
+			names = append(names, filepath.Join(pkg, e.Name()))
+		}
+	}
+	return names, nil
+}
+
+// addGo builds a Go program and puts it into t.
 func (b *builder) addGo(ctx context.Context, t tree, pkg string) error {
 	b.say("building %s", path.Base(pkg))
 	folder := filepath.Join(b.cache, "go")
@@ -35,11 +70,11 @@ func (b *builder) addGo(ctx context.Context, t tree, pkg string) error {
 	}
 	out := filepath.Join(folder, path.Base(pkg))
 	_, err := command{
-		step: "building " + pkg, program: "go", dir: filepath.Join(b.root, toolsFolder),
+		step: "building " + pkg, program: "go", dir: filepath.Join(b.root, goModule(pkg)),
 		args: []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", out, pkg},
 		// The caller's settings must not change the result.
 		env:     []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOAMD64=v1", "GOFLAGS=", "GOWORK=off", "GOEXPERIMENT="},
-		install: "install Go", hint: "go mod verify in " + toolsFolder,
+		install: "install Go", hint: "go mod verify in " + goModule(pkg),
 	}.run(ctx)
 	if err != nil {
 		return err

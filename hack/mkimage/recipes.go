@@ -44,7 +44,7 @@ type layerSpec struct {
 	Over   []string // Debian packages that a lower layer already has
 	Npm    []string // npm packages, with everything they depend on, in /app/node_modules
 	NpmBin string   // FILE of an npm package as /usr/local/bin/BASE
-	Go     string   // a Go program, as /app/BASE
+	Go     string   // a Go program, as /app/BASE: of the tools module, or of this one if it starts with ./
 	Static string   // a static program of this machine, as /app/BASE
 	Sum    string   // the digest of Static
 	Files  []file
@@ -62,6 +62,9 @@ type file struct {
 
 //go:embed files/echo.py
 var echoScript string
+
+//go:embed files/playwright.json
+var playwrightConfig string
 
 // busyboxApplets are the names under which the test image's one program answers.
 var busyboxApplets = strings.Fields(`ash awk base64 cat chmod chown cp cut date dd df dmesg echo env false find free grep
@@ -143,6 +146,9 @@ func allRecipes() map[string]recipe {
 		memory,
 		git,
 		commands,
+		netClients(commands, shell),
+		nodeServer("fetch", "mcp-server-fetch-typescript", "build/index.js"),
+		playwright(),
 		{
 			Name:    "gosdk",
 			Layers:  []layerSpec{skeleton(), {Name: "app", Go: "github.com/modelcontextprotocol/go-sdk/conformance/everything-server"}},
@@ -162,6 +168,37 @@ func allRecipes() map[string]recipe {
 		all[r.Name] = r
 	}
 	return all
+}
+
+// netClients is the image of commands, and above it the programs that tests of
+// egress drive through its shell: each brings a resolver, a TLS library and
+// habits about proxies of its own.
+func netClients(commands recipe, shell layerSpec) recipe {
+	// Debian's psql on the path is a Perl script that finds the real one.
+	const psql = "#!/bin/sh\nexec /usr/lib/postgresql/*/bin/psql \"$@\"\n"
+	clients := debs("clients", "bind9-dnsutils", "git", "openssl", "postgresql-client", "python3", "python3-requests")
+	clients.Over = slices.Concat(clients.Over, shell.Debs)
+	clients.Files = []file{{Path: "usr/local/bin/psql", Mode: 0o755, Text: psql}}
+	npm := layerSpec{Name: "npm", Npm: []string{"npm"}, Files: []file{{Path: "usr/local/bin/npm", Link: "/app/node_modules/npm/bin/npm-cli.js"}}}
+	net := commands
+	net.Name = "net"
+	net.Layers = append(slices.Clone(commands.Layers), clients, npm, layerSpec{Name: "netclient", Go: "./integration/netclient"})
+	net.Env = []string{"PYTHONDONTWRITEBYTECODE=1"}
+	return net
+}
+
+// playwright drives Debian's Chromium itself, not the script around it, which
+// needs a shell. Its settings are in the config file: no sandbox of its own, as
+// that needs user namespaces, and no zygote, which wants capset(2); all it writes in
+// /tmp, as the root is read-only and /dev/shm small; and as little as it can be
+// told to of what talks to the browser's maker, though it still asks for two of
+// its names.
+func playwright() recipe {
+	r := nodeServer("playwright", "@playwright/mcp", "cli.js", debs("chromium", "chromium", "fonts-liberation"),
+		layerSpec{Name: "settings", Files: []file{{Path: "app/playwright.json", Mode: 0o644, Text: playwrightConfig}}})
+	r.Args = []string{"--config", "/app/playwright.json"}
+	r.Env = []string{"XDG_CONFIG_HOME=/tmp/.config", "XDG_CACHE_HOME=/tmp/.cache"}
+	return r
 }
 
 func busybox() recipe {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"go/parser"
+	"go/token"
 	"os"
 	"path/filepath"
 	"strings"
@@ -62,5 +64,37 @@ func TestRecipesAgreeWithLockFile(t *testing.T) {
 		if again, errAgain := b.imageKey(allRecipes()[name]); err != nil || errAgain != nil || key != again {
 			t.Errorf("%s: keys %s and %s: %v, %v", name, key, again, err, errAgain)
 		}
+	}
+}
+
+// The key of a program of this module covers the files in its folder and the
+// versions in go.mod; a package of ours that it imported would not be in it.
+func TestProgramsOfThisModuleImportNoneOfIt(t *testing.T) {
+	found := 0
+	for name, r := range allRecipes() {
+		for _, spec := range r.Layers {
+			if goModule(spec.Go) != "." {
+				continue
+			}
+			sources, err := goSources("../..", spec.Go)
+			if err != nil || len(sources) == 0 {
+				t.Fatalf("%s: the sources of %s: %v, %v", name, spec.Go, sources, err)
+			}
+			for _, source := range sources {
+				found++
+				f, err := parser.ParseFile(token.NewFileSet(), filepath.Join("../..", source), nil, parser.ImportsOnly)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, i := range f.Imports {
+					if strings.Contains(i.Path.Value, "mcprun/mcprun") {
+						t.Errorf("%s imports %s", source, i.Path.Value)
+					}
+				}
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no program of this module is in any image")
 	}
 }

@@ -58,6 +58,22 @@ func TestImages(t *testing.T) {
 			{[]string{"/bin/sh", "-c", "find / -maxdepth 1 | grep work | sed s/w/W/ | sort"}, "/Workspace", false},
 			{[]string{"/usr/bin/curl", "-sS", "https://127.0.0.1:1/x"}, "Failed to connect to 127.0.0.1 port 1", true},
 		}},
+		{"net", 1, "run_command", []program{
+			{[]string{"/bin/bash", "-c", "echo | sed s/^$/ok/"}, "ok", false},
+			{[]string{"/usr/bin/curl", "-sS", "https://127.0.0.1:1/x"}, "Failed to connect to 127.0.0.1 port 1", true},
+			{[]string{"/usr/bin/git", "ls-remote", "https://127.0.0.1:1/x"}, "Failed to connect to 127.0.0.1 port 1", true},
+			{[]string{"/usr/bin/python3", "-c", "import requests; requests.get('https://127.0.0.1:1/x')"}, "Connection refused", true},
+			{[]string{"/usr/local/bin/psql", "postgresql://u:p@127.0.0.1:1/x"}, "Connection refused", true},
+			{[]string{"/usr/bin/openssl", "s_client", "-connect", "127.0.0.1:1"}, "Connection refused", true},
+			{[]string{"/usr/bin/dig", "+tries=1", "+timeout=1", "-p1", "@127.0.0.1", "x.example"}, "connection refused", true},
+			{[]string{"/usr/local/bin/node", "-e", "fetch('http://127.0.0.1:2/x').catch(e => console.log(e.cause.code))"}, "ECONNREFUSED", false},
+			{[]string{"/usr/local/bin/npm", "ping", "--cache=/tmp/npm", "--registry=http://127.0.0.1:2/", "--fetch-retries=0"}, "ECONNREFUSED", true},
+			{[]string{"/app/netclient", "tcp", "127.0.0.1:1"}, `"errno":"ECONNREFUSED"`, false},
+		}},
+		{"fetch", 4, "get_raw_text", nil},
+		{"playwright", 25, "browser_navigate", []program{
+			{[]string{"/usr/lib/chromium/chromium", "--version"}, "Chromium 1", false},
+		}},
 		{"gosdk", 28, "test_simple_text", nil},
 		{"python", 1, "echo", []program{
 			{[]string{"/usr/bin/python3", "-c", "import sqlite3, ctypes, ssl; print(ssl.create_default_context().cert_store_stats()['x509'] > 100)"}, "True", false},
@@ -67,6 +83,9 @@ func TestImages(t *testing.T) {
 			{[]string{"/bin/busybox", "touch", "/new"}, "Permission denied", true},
 		}},
 	} {
+		if c.image == "playwright" && !built(c.image) { // it is big, and built only when asked for
+			continue
+		}
 		t.Run(c.image, func(t *testing.T) {
 			root, config := unpack(t, c.image)
 			for _, p := range c.programs {
@@ -85,6 +104,13 @@ func TestImages(t *testing.T) {
 	}
 }
 
+// archive is where mkimage wrote an image.
+func archive(image string) string {
+	return filepath.Join(os.Getenv("MCPRUN_IMAGES"), image+".oci.tar")
+}
+
+func built(image string) bool { return isFile(archive(image)) }
+
 // inside prepares a command as a runtime would: the image's user, folder and
 // environment, and no other files than its own.
 func inside(ctx context.Context, root string, config v1.Config, command []string) *exec.Cmd {
@@ -99,7 +125,7 @@ func inside(ctx context.Context, root string, config v1.Config, command []string
 // every runtime provides.
 func unpack(t *testing.T, image string) (string, v1.Config) {
 	t.Helper()
-	blobs := readArchive(t, filepath.Join(os.Getenv("MCPRUN_IMAGES"), image+".oci.tar"))
+	blobs := readArchive(t, archive(image))
 	index := decode[v1.IndexManifest](t, blobs["index.json"])
 	manifest := decode[v1.Manifest](t, blobs[blobName(index.Manifests[0].Digest)])
 	config := decode[v1.ConfigFile](t, blobs[blobName(manifest.Config.Digest)])

@@ -24,6 +24,9 @@ type Daemon struct {
 	Dirs paths.Dirs
 	Bin  string // folder of the programs
 	Dir  string // where the test's server.yaml files are
+	// Wrap, if set before Start, makes the daemon run elsewhere, as in a network
+	// namespace: see integration/lab.
+	Wrap func(argv []string) []string
 	t    testing.TB
 	cmd  *exec.Cmd
 	args []string
@@ -81,7 +84,11 @@ func (d *Daemon) Start(env ...string) {
 		d.t.Fatal(err)
 	}
 	defer log.Close()
-	d.cmd = exec.Command(filepath.Join(d.Bin, "mcprund"), append([]string{"-run", d.Dirs.Run, "-data", d.Dirs.Data}, d.args...)...)
+	argv := append([]string{filepath.Join(d.Bin, "mcprund"), "-run", d.Dirs.Run, "-data", d.Dirs.Data}, d.args...)
+	if d.Wrap != nil {
+		argv = d.Wrap(argv)
+	}
+	d.cmd = exec.Command(argv[0], argv[1:]...)
 	d.cmd.Stdout, d.cmd.Stderr = log, log
 	d.cmd.Env = append(os.Environ(), env...)
 	if err := d.cmd.Start(); err != nil {

@@ -62,10 +62,21 @@ func (a *App) showRecord(w io.Writer, r *audit.Record) {
 	}
 	kind := string(r.Type)
 	switch r.Type {
+	case audit.TypeEgress:
+		if r.Verdict != mcprun.Allow {
+			kind = a.colour(red, kind)
+		}
 	case audit.TypeRefuse, audit.TypeKill, audit.TypeAccessDenied, audit.TypeToolChange:
 		kind = a.colour(red, kind)
 	case audit.TypeCall:
 		kind = a.colour(green, kind)
+	}
+	if r.Type == audit.TypeEgress && r.Detail["host"] != "" {
+		what += " " + lock.Visible(r.Detail["host"])
+		if r.Detail["port"] != "" {
+			what += ":" + r.Detail["port"]
+		}
+		what += lock.Visible(r.Detail["path"])
 	}
 	line := fmt.Sprintf("%6d %s %-8s %s", r.Seq, r.Time.Format("15:04:05.000"), kind, what)
 	for _, f := range []struct{ k, v string }{

@@ -63,7 +63,7 @@ func (a *App) doctorCommand() *cobra.Command {
 }
 
 func (a *App) examine() []finding {
-	return append(append(a.examineHost(), a.examinePrograms()...), a.examineDaemon())
+	return append(append(a.examineHost(), a.examinePrograms()...), examineEgress(), a.examineDaemon())
 }
 
 func (a *App) examineHost() []finding {
@@ -198,6 +198,23 @@ func program(path, least string) finding {
 	}
 	f.Have = "v" + m[1]
 	f.OK = semver.Compare(f.Have, least) >= 0
+	return f
+}
+
+// examineEgress lets the daemon's program try, in a namespace of its own, how
+// connections of a container can be brought to it. Without nftables it works too,
+// but attempts at ports that no rule names are refused unseen.
+func examineEgress() finding {
+	f := finding{Need: "egress: a live test of the only way out", Fix: "run as root, on a kernel with nf_tables, nft_tproxy, nft_reject and nfnetlink_log: modprobe -a nf_tables nft_tproxy nft_reject_inet nft_log nfnetlink_log"}
+	self, err := os.Executable()
+	if err != nil {
+		f.Have = err.Error()
+		return f
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	raw, err := exec.CommandContext(ctx, filepath.Join(filepath.Dir(self), "mcprund"), "-test-egress").CombinedOutput()
+	f.Have, f.OK = strings.TrimSpace(string(raw)), err == nil
 	return f
 }
 

@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -45,6 +46,11 @@ func (a *App) showServers(w io.Writer, servers []control.ServerStatus, kills []s
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%.80s\n", s.Name, s.State, since, s.Tools, s.Withheld, s.Clients, s.Profile, s.Image.Short(), s.Why)
 	}
 	tw.Flush()
+	for _, s := range servers {
+		if len(s.Held) > 0 {
+			fmt.Fprintf(a.Err, "mcprun: %s holds secrets itself: %s\n", s.Name, strings.Join(s.Held, ", "))
+		}
+	}
 }
 
 func (a *App) inspectCommand() *cobra.Command {
@@ -74,6 +80,12 @@ func (a *App) showInspection(w io.Writer, in *control.Inspection) {
 	row("instance", "%s (pid %d on the host)", in.Instance, in.Pid)
 	row("user", "1000 inside, host ids %s", in.HostIDs)
 	row("network", "%s", in.Network)
+	for _, r := range in.Egress {
+		row("egress", "%s", r)
+	}
+	for _, c := range in.Secrets {
+		row("credential", "%s", c)
+	}
 	row("seccomp", "profile %s: %d system calls allowed, %d filter instructions", in.Profile, in.Syscalls, in.Filter)
 	row("capabilities", "none; no_new_privs; read-only root")
 	for _, k := range slices.Sorted(maps.Keys(in.Resources)) {

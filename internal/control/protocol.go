@@ -28,6 +28,7 @@ const (
 	OpInspect  Op = "inspect"
 	OpLogs     Op = "logs"
 	OpLock     Op = "lock"
+	OpEgress   Op = "egress" // what a server reached or tried to reach
 	OpConnect  Op = "connect"
 	OpShutdown Op = "shutdown"
 )
@@ -70,6 +71,7 @@ type Result struct {
 	Killed  *KillReport    `json:"killed,omitzero"`
 	Inspect *Inspection    `json:"inspect,omitzero"`
 	Lock    []byte         `json:"lock,omitzero"`
+	Egress  *Egress        `json:"egress,omitzero"`
 }
 
 // Version is what the daemon is made of.
@@ -94,6 +96,7 @@ type ServerStatus struct {
 	Withheld int               `json:"withheld"` // pinned or offered, and not shown
 	Clients  int               `json:"clients"`
 	InFlight int               `json:"inFlight"`
+	Held     []string          `json:"credentialsInContainer,omitzero"` // secrets that the container holds itself
 }
 
 // Inspection is all that the daemon can say of one server.
@@ -108,6 +111,8 @@ type Inspection struct {
 	Resources map[string]string `json:"resources"`
 	Mounts    []string          `json:"mounts"`
 	Network   string            `json:"network"`
+	Egress    []string          `json:"egress,omitzero"`      // the rules, as server.yaml has them
+	Secrets   []string          `json:"credentials,omitzero"` // what each is for; never its value
 	Policy    []ToolPolicy      `json:"tools_policy"`
 	Kills     []string          `json:"kills,omitzero"`
 	Notes     []string          `json:"notes,omitzero"`
@@ -119,6 +124,30 @@ type ToolPolicy struct {
 	Risk  string          `json:"risk"`
 	State string          `json:"state"` // granted, withheld, not granted, killed
 	Why   string          `json:"why,omitzero"`
+}
+
+// Egress is where one server went and tried to go.
+type Egress struct {
+	Server       mcprun.ServerName `json:"server"`
+	Rules        []string          `json:"rules"`
+	Destinations []Destination     `json:"destinations"`
+}
+
+// Destination is one place that a server reached or tried to reach since the
+// daemon started.
+type Destination struct {
+	Host     string    `json:"host"`
+	Port     uint16    `json:"port,omitzero"`
+	Protocol string    `json:"protocol,omitzero"`
+	Allowed  bool      `json:"allowed"`
+	Reason   string    `json:"reason,omitzero"` // of a refusal, from a closed set
+	Why      string    `json:"why,omitzero"`    // the same as a sentence
+	Count    int64     `json:"count"`
+	Sent     int64     `json:"sent,omitzero"`     // bytes from the server
+	Received int64     `json:"received,omitzero"` // bytes to it
+	First    time.Time `json:"first"`
+	Last     time.Time `json:"last"`
+	Add      string    `json:"add,omitzero"` // lines of server.yaml that would allow it
 }
 
 // KillReport is what a kill did, each step in the order of the ladder.

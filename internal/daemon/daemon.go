@@ -12,12 +12,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
 	goruntime "runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -25,11 +27,13 @@ import (
 
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/audit"
+	"github.com/mcprun/mcprun/credentials"
 	"github.com/mcprun/mcprun/internal/control"
 	"github.com/mcprun/mcprun/internal/failpoint"
 	"github.com/mcprun/mcprun/internal/front"
 	"github.com/mcprun/mcprun/internal/paths"
 	"github.com/mcprun/mcprun/limits"
+	"github.com/mcprun/mcprun/netpolicy/egress"
 	"github.com/mcprun/mcprun/profiles/bpf"
 	"github.com/mcprun/mcprun/runtime"
 )
@@ -55,6 +59,13 @@ type Daemon struct {
 	rt       *runtime.Runtime
 	stop     context.CancelFunc
 
+	mode     egress.Mode // how connections reach us on this host
+	seen     *egress.Seen
+	resolver egress.Resolver
+	own      ownAddresses
+	issued   credentials.Issued
+	lives    atomic.Uint64 // that placeholders were made for
+
 	mu      sync.Mutex
 	servers map[mcprun.ServerName]*server
 }
@@ -69,7 +80,7 @@ func Run(ctx context.Context, opts Options, ready func()) error {
 		return err
 	}
 	defer unlock()
-	d := &Daemon{opts: opts, stop: stop, servers: make(map[mcprun.ServerName]*server)}
+	d := &Daemon{opts: opts, stop: stop, servers: make(map[mcprun.ServerName]*server), seen: egress.NewSeen(), resolver: &net.Resolver{PreferGo: true}}
 	if err := d.open(ctx); err != nil {
 		return errors.Join(err, d.close())
 	}
@@ -148,6 +159,10 @@ func (d *Daemon) open(ctx context.Context) error {
 	d.rt, err = runtime.Open(ctx, runtime.Options{Dirs: d.opts.Dirs, Programs: d.opts.Programs, Containerd: d.opts.Containerd, Log: d.opts.Log})
 	if err != nil {
 		return fmt.Errorf("opening the runtime: %w", err)
+	}
+	var why error
+	if d.mode, why = egress.Detect(); why != nil {
+		d.opts.Log.Warn("attempts at ports that no rule names will be refused unseen", "why", why)
 	}
 	return nil
 }
@@ -262,6 +277,7 @@ func newInstanceID(name mcprun.ServerName) string {
 func (d *Daemon) versions() map[string]string {
 	v := d.rt.Versions()
 	v["libseccomp"] = bpf.LibraryVersion()
+	v["egress"] = d.mode.String()
 	return v
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/mcprun/mcprun/limits"
 	"github.com/mcprun/mcprun/lock"
 	"github.com/mcprun/mcprun/manifest"
+	"github.com/mcprun/mcprun/netpolicy"
 	"github.com/mcprun/mcprun/profiles"
 	"github.com/mcprun/mcprun/profiles/bpf"
 )
@@ -66,6 +67,8 @@ func (d *Daemon) do(ctx context.Context, c *control.Call) (*control.Result, erro
 		return d.logs(ctx, c)
 	case control.OpLock:
 		return d.lock(ctx, c)
+	case control.OpEgress:
+		return d.egress(c)
 	case control.OpConnect:
 		return d.connect(c)
 	case control.OpShutdown:
@@ -232,8 +235,8 @@ func (d *Daemon) logs(ctx context.Context, c *control.Call) (*control.Result, er
 	}
 }
 
-// lock starts the server once, as it is, and reports what it is. Nobody can
-// call it meanwhile, and like every server so far it has no network.
+// lock starts the server once, as it is, and reports what it is. Nobody can call
+// it meanwhile, and it has no network at all.
 func (d *Daemon) lock(ctx context.Context, c *control.Call) (*control.Result, error) {
 	def, err := define(c, false)
 	if err != nil {
@@ -263,7 +266,7 @@ func (d *Daemon) lock(ctx context.Context, c *control.Call) (*control.Result, er
 		return nil, fmt.Errorf("%s: it cannot be recorded: %w", doing, err)
 	}
 	c.Progress("starting the server without any network to see its tools")
-	run, _, current, err := s.launch(ctx, id, def, image)
+	run, _, current, err := s.launch(ctx, id, def, image, false)
 	if err != nil {
 		return nil, withContext(doing, err)
 	}
@@ -314,7 +317,7 @@ func (d *Daemon) inspect(c *control.Call) (*control.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := &control.Inspection{ServerStatus: s.status(), Network: "none: a namespace of its own with only lo"}
+	in := &control.Inspection{ServerStatus: s.status(), Network: "a namespace of its own with only lo; no way out but the rules below"}
 	s.mu.Lock()
 	def, run := s.spec, s.run
 	s.mu.Unlock()
@@ -358,9 +361,66 @@ func describe(in *control.Inspection, def *definition) {
 			in.Mounts = append(in.Mounts, fmt.Sprintf("%s from %s (%s)", f.To, f.From, f.Access))
 		}
 	}
+	in.Egress = rules(m)
+	if len(in.Egress) == 0 {
+		in.Network = "none: a namespace of its own with only lo, and no egress rule"
+	}
+	for _, c := range m.Credentials {
+		in.Secrets = append(in.Secrets, describeCredential(c))
+	}
 	for _, n := range m.Notes {
 		in.Notes = append(in.Notes, n.Text)
 	}
+}
+
+// rules are the egress rules of a server, as its file has them.
+func rules(m *manifest.Server) []string {
+	var out []string
+	for _, r := range m.Egress {
+		out = append(out, r.String())
+	}
+	return out
+}
+
+// describeCredential says where a credential comes from and what it is for.
+func describeCredential(c manifest.Credential) string {
+	if c.InContainer {
+		return fmt.Sprintf("%s from %s: the container holds the secret itself", c.Name, c.Source)
+	}
+	text := fmt.Sprintf("%s from %s: a placeholder in the container, swapped for %s", c.Name, c.Source, netpolicy.JoinHostPort(c.Host, c.Port))
+	if len(c.Methods) > 0 {
+		text += fmt.Sprintf(", methods %v", c.Methods)
+	}
+	if len(c.Paths) > 0 {
+		text += fmt.Sprintf(", paths %v", c.Paths)
+	}
+	if len(c.Tools) > 0 {
+		text += fmt.Sprintf(", while %v is called", c.Tools)
+	}
+	return text
+}
+
+// egress says where a server went and tried to go.
+func (d *Daemon) egress(c *control.Call) (*control.Result, error) {
+	s, err := d.server(c.Server, false)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	def := s.spec
+	s.mu.Unlock()
+	out := &control.Egress{Server: s.name, Rules: []string{}, Destinations: []control.Destination{}}
+	if def != nil {
+		out.Rules = append(out.Rules, rules(def.m)...)
+	}
+	for _, e := range d.seen.Of(s.name) {
+		to := control.Destination{Host: e.Host, Port: e.Port, Protocol: e.Protocol, Allowed: e.Allowed, Count: e.Count, Sent: e.Sent, Received: e.Received, First: e.First, Last: e.Last, Add: e.Add}
+		if !e.Allowed {
+			to.Reason, to.Why = string(e.Reason), e.Reason.Sentence()
+		}
+		out.Destinations = append(out.Destinations, to)
+	}
+	return &control.Result{Egress: out}, nil
 }
 
 func (d *Daemon) toolPolicies(s *server, run *running) []control.ToolPolicy {

@@ -62,7 +62,9 @@ func (d *Daemon) throw(k limits.Kill) (*control.KillReport, error) {
 	d.switches.Deny(k)
 	step("deny", nil, "")
 	step("record", d.record.AppendCritical(&audit.Record{Type: audit.TypeKill, Server: k.Server, Tool: k.Tool, Who: k.Who, Why: k.Why}), "")
-	step("cut", nil, "no server has a network")
+	targets := d.targets(k)
+	cut := cutNetworks(targets, k)
+	step("cut", nil, cut)
 	if k.Tool != "" {
 		if s, err := d.server(k.Server, false); err == nil {
 			report.Failed = s.front.FailTool(k)
@@ -72,7 +74,6 @@ func (d *Daemon) throw(k limits.Kill) (*control.KillReport, error) {
 		step("stay dead", d.switches.Persist(k), "")
 		return report, errors.Join(errs...)
 	}
-	targets := d.targets(k)
 	for _, s := range targets {
 		report.Failed += s.front.InFlight()
 		s.front.Fail(&front.KilledError{Kill: k})
@@ -82,6 +83,25 @@ func (d *Daemon) throw(k limits.Kill) (*control.KillReport, error) {
 	step("stay dead", d.switches.Persist(k), "")
 	step("clean", d.awaitEnd(targets, k), "")
 	return report, errors.Join(errs...)
+}
+
+// cutNetworks closes the ways out of all targets and forgets their credentials. A
+// tool's connections end when its calls have failed, which is the next step.
+func cutNetworks(targets []*server, k limits.Kill) (note string) {
+	if k.Tool != "" {
+		return "with its calls"
+	}
+	n := 0
+	for _, s := range targets {
+		s.mu.Lock()
+		run := s.run
+		s.mu.Unlock()
+		if run != nil {
+			run.net.close(&front.KilledError{Kill: k})
+			n++
+		}
+	}
+	return fmt.Sprintf("%d ways out", n)
 }
 
 func (d *Daemon) targets(k limits.Kill) []*server {

@@ -53,6 +53,7 @@ type running struct {
 	inst *runtime.Instance
 	conn *upstream.Conn
 	life *front.Life
+	net  *network      // nil while locking: then there is none at all
 	done chan struct{} // closed when it is cleaned up
 	once sync.Once
 }
@@ -139,13 +140,13 @@ func (s *server) bringUp(ctx context.Context, def *definition, who mcprun.Princi
 	}
 	id := newInstanceID(s.name)
 	rec := &audit.Record{Type: audit.TypeStart, Server: s.name, Instance: id, Principal: who,
-		Detail: map[string]string{"image": string(image.Digest), "profile": string(def.profile.Digest()), "file": def.file}}
+		Detail: startDetail(def, image)}
 	if err := s.d.record.AppendDurable(rec); err != nil {
 		return fmt.Errorf("it cannot be recorded: %w", err)
 	}
 	failpoint.Hit("daemon.start-recorded")
 	progress("starting the container")
-	run, greeting, current, err := s.launch(ctx, id, def, image)
+	run, greeting, current, err := s.launch(ctx, id, def, image, true)
 	if err != nil {
 		return err
 	}
@@ -156,19 +157,50 @@ func (s *server) bringUp(ctx context.Context, def *definition, who mcprun.Princi
 	return nil
 }
 
+// startDetail is what the record says of a start: what runs, and which secrets the
+// container holds itself.
+func startDetail(def *definition, image runtime.Image) map[string]string {
+	d := map[string]string{"image": string(image.Digest), "profile": string(def.profile.Digest()), "file": def.file}
+	if held := handedOver(def.m); len(held) > 0 {
+		d["credentials-in-container"] = strings.Join(held, " ")
+	}
+	return d
+}
+
+// handedOver names the credentials that the container holds itself.
+func handedOver(m *manifest.Server) []string {
+	var out []string
+	for _, c := range m.Credentials {
+		if c.InContainer {
+			out = append(out, c.Name)
+		}
+	}
+	return out
+}
+
 // launch starts a container and greets the server in it. The current tools come
-// back as an unsaved lock file.
-func (s *server) launch(ctx context.Context, id string, def *definition, image runtime.Image) (*running, upstream.Greeting, *lock.File, error) {
+// back as an unsaved lock file. Without a network the container has nothing but lo,
+// and nobody who listens there.
+func (s *server) launch(ctx context.Context, id string, def *definition, image runtime.Image, networked bool) (*running, upstream.Greeting, *lock.File, error) {
 	ctx, cancel := context.WithTimeout(ctx, def.m.Timeouts.Start)
 	defer cancel()
-	inst, err := s.d.rt.Start(ctx, runtime.Plan{ID: id, Server: def.m, Base: filepath.Dir(def.file), Image: image, Profile: def.profile})
-	if err != nil {
-		return nil, upstream.Greeting{}, nil, err
+	run := &running{life: s.front.NewLife(id), done: make(chan struct{})}
+	plan := runtime.Plan{ID: id, Server: def.m, Base: filepath.Dir(def.file), Image: image, Profile: def.profile}
+	var err error
+	if networked {
+		if run.net, plan.Network, err = s.d.openNetwork(ctx, def, id, run.life); err != nil {
+			return nil, upstream.Greeting{}, nil, errNetwork(s.name, err)
+		}
+		failpoint.Hit("daemon.network-open")
 	}
-	run := &running{inst: inst, life: s.front.NewLife(id), done: make(chan struct{})}
+	inst, err := s.d.rt.Start(ctx, plan)
+	if err != nil {
+		return nil, upstream.Greeting{}, nil, errors.Join(err, run.net.end(err))
+	}
+	run.inst = inst
 	go s.log.consume(inst.Stderr)
 	if run.conn, err = upstream.New(inst.Stdio, run.life.Events()); err != nil {
-		err = errors.Join(err, inst.Kill(), inst.Clean(context.WithoutCancel(ctx)))
+		err = errors.Join(err, run.net.end(err), inst.Kill(), inst.Clean(context.WithoutCancel(ctx)))
 		return nil, upstream.Greeting{}, nil, err
 	}
 	s.front.Prepare(run.life, run.conn)
@@ -316,12 +348,16 @@ func (d *Daemon) end(s *server, run *running, cause error) {
 		if k, killed := d.switches.Check(s.name, ""); killed {
 			cause = &front.KilledError{Kill: k}
 		}
+		run.net.close(cause)
 		s.front.End(run.life, cause)
 		failpoint.Hit("end.calls-failed")
 		if err := run.inst.Kill(); err != nil {
 			d.opts.Log.Error("killing", "instance", run.inst.ID, "err", err)
 		}
 		failpoint.Hit("end.killed")
+		if err := run.net.end(cause); err != nil {
+			d.opts.Log.Error("ending the network", "instance", run.inst.ID, "err", err)
+		}
 		if err := run.inst.Clean(context.Background()); err != nil {
 			d.opts.Log.Error("cleaning up", "instance", run.inst.ID, "err", err)
 		}
@@ -391,7 +427,7 @@ func (s *server) status() control.ServerStatus {
 	s.mu.Unlock()
 	st.Clients, st.InFlight = s.front.Sessions(), s.front.InFlight()
 	if def != nil {
-		st.Profile = def.profile.Name()
+		st.Profile, st.Held = def.profile.Name(), handedOver(def.m)
 		if def.lock != nil {
 			st.Image = def.lock.Image
 		}

@@ -36,9 +36,12 @@ func (l *Life) register(r *route) {
 
 func (l *Life) take(id int64) *route {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	r := l.routes[id]
 	delete(l.routes, id)
+	l.mu.Unlock()
+	if r != nil && r.tool != "" {
+		l.CallEnded()
+	}
 	return r
 }
 

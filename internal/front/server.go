@@ -55,6 +55,8 @@ type Life struct {
 	Timeout  time.Duration // of one request
 	// ToolsChanged is called when the server says that its tools changed; it must not block.
 	ToolsChanged func()
+	// CallEnded is called after a tool call is in flight no more; it must not block.
+	CallEnded func()
 
 	conn   *upstream.Conn
 	policy atomic.Pointer[gate.Policy]
@@ -79,7 +81,7 @@ func (l *Life) Events() upstream.Events {
 
 // NewLife prepares a life; it takes calls once Begin was called with it.
 func (s *Server) NewLife(instance string) *Life {
-	return &Life{Instance: instance, server: s, routes: make(map[int64]*route), asks: make(map[mcpwire.ID]*Session), askIDs: make(map[mcpwire.ID]mcpwire.ID), ToolsChanged: func() {}}
+	return &Life{Instance: instance, server: s, routes: make(map[int64]*route), asks: make(map[mcpwire.ID]*Session), askIDs: make(map[mcpwire.ID]mcpwire.ID), ToolsChanged: func() {}, CallEnded: func() {}}
 }
 
 // Prepare joins a life to its connection, before the first event can come to
@@ -135,6 +137,26 @@ func (s *Server) FailTool(k limits.Kill) int {
 		}
 	}
 	return n
+}
+
+// Flight is one tool call that a server is working on.
+type Flight struct {
+	Tool mcprun.ToolName
+	Call mcprun.CallID
+}
+
+// Flights lists the tool calls in flight: what a server does meanwhile, it does
+// for one of them.
+func (l *Life) Flights() []Flight {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []Flight
+	for _, r := range l.routes {
+		if r.tool != "" {
+			out = append(out, Flight{r.tool, r.call})
+		}
+	}
+	return out
 }
 
 // InFlight counts the requests that wait for the server.

@@ -27,6 +27,7 @@ func (d Dirs) Audit() string        { return filepath.Join(d.Data, "audit") }
 func (d Dirs) Keys() string         { return filepath.Join(d.Data, "keys") }
 func (d Dirs) Switches() string     { return filepath.Join(d.Data, "switches") }
 func (d Dirs) DaemonLog() string    { return filepath.Join(d.Data, "daemon.log") }
+func (d Dirs) Names() string        { return filepath.Join(d.Data, "names") }
 func (d Dirs) ServerLogs() string   { return filepath.Join(d.Data, "logs") }
 
 // CgroupParent is the name of the cgroup, below the root of each hierarchy, that

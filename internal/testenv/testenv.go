@@ -13,7 +13,7 @@ import (
 )
 
 // Need ends the test when a feature is missing: a failure where it is promised,
-// else a skip that says what to do. Features: root, containerd, images, qemu.
+// else a skip that says what to do. Features: root, containerd, images, qemu, netfilter.
 func Need(t testing.TB, features ...string) {
 	t.Helper()
 	promised := strings.Split(os.Getenv("MCPRUN_TEST_PROMISES"), ",")
@@ -41,6 +41,10 @@ func missing(f string) string {
 	case "images":
 		if os.Getenv("MCPRUN_IMAGES") == "" {
 			return "run the tests with make test, which builds the images"
+		}
+	case "netfilter": // the kernel says so itself when the rules are set
+		if os.Geteuid() != 0 {
+			return "run the tests as root"
 		}
 	case "qemu":
 		for _, p := range []string{"qemu-system-x86_64", "mke2fs", "busybox", "cpio", "modprobe"} {

@@ -6,13 +6,17 @@ package manifesttest
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/credentials"
 	"github.com/mcprun/mcprun/manifest"
+	"github.com/mcprun/mcprun/netpolicy"
 )
 
 // Random returns a manifest that passes Validate. Each value is an ordinary one
@@ -32,6 +36,8 @@ func Random(r *rand.Rand) *manifest.Server {
 	s.Timeouts = timeouts(r)
 	s.Grants = manifest.Grants{Sampling: coin(r), Elicitation: coin(r), Roots: coin(r)}
 	s.Tools = tools(r)
+	s.Egress = egress(r, s.Tools)
+	s.Credentials = secrets(r, s)
 	return s
 }
 
@@ -189,4 +195,79 @@ func tools(r *rand.Rand) map[mcprun.ToolName]manifest.Tool {
 		out[mcprun.ToolName(name)] = manifest.Tool{Risk: pick(r, mcprun.Block, mcprun.High, mcprun.Medium, mcprun.Low)}
 	}
 	return out
+}
+
+// must is for texts that are written here.
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// some is up to three of the tools, none twice.
+func some(r *rand.Rand, tools map[mcprun.ToolName]manifest.Tool) []mcprun.ToolName {
+	names := slices.Sorted(maps.Keys(tools))
+	n := min(len(names), r.IntN(4))
+	if n == 0 {
+		return nil
+	}
+	return names[:n]
+}
+
+// egress makes rules for hosts of their own, so that no two of them disagree.
+func egress(r *rand.Rand, tools map[mcprun.ToolName]manifest.Tool) []netpolicy.Rule {
+	var out []netpolicy.Rule
+	for i := range count(r, 40) {
+		host := pick(r, fmt.Sprintf("h%d.example.com", i), fmt.Sprintf("*.w%d.example.com", i), fmt.Sprintf("a-%d.example.org", i), fmt.Sprintf("93.184.216.%d", i))
+		rule := netpolicy.Rule{
+			Host: must(netpolicy.ParsePattern(host)), Port: uint16(between(r, 1, 65535)), Protocol: pick(r, netpolicy.TLS, netpolicy.HTTP, netpolicy.TCP), Tools: some(r, tools),
+			Grant:  netpolicy.Grant{Private: coin(r)},
+			Limits: netpolicy.Limits{Connections: int(between(r, 0, 256)), PerMinute: int(between(r, 0, 9_999_999)), Bytes: size(r, 0, 1<<40)},
+		}
+		if coin(r) {
+			rule.Grant.Networks = []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("fd00:1::/32")}
+		}
+		rule.Inspect = rule.Protocol == netpolicy.TLS && coin(r)
+		if rule.Inspect || rule.Protocol == netpolicy.HTTP {
+			rule.Methods = []string{"GET", pick(r, "POST", "DELETE")}
+			rule.Paths = []netpolicy.PathPattern{must(netpolicy.ParsePathPattern(pick(r, "/**", "/a/*/c", "/%20/**/x")))}
+			rule.WebSocket = coin(r)
+		}
+		out = append(out, rule)
+	}
+	return out
+}
+
+// secrets makes credentials for what the rules inspect.
+func secrets(r *rand.Rand, s *manifest.Server) []manifest.Credential {
+	var out []manifest.Credential
+	for i, rule := range s.Egress {
+		host, err := netpolicy.ParseHost(rule.Host.String())
+		if !rule.Inspect || err != nil || len(out) == manifest.MaxCredentials {
+			continue
+		}
+		out = append(out, manifest.Credential{
+			Name: fmt.Sprintf("c%02d", i), Source: source(r), Lifetime: duration(r, manifest.MinLifetime, manifest.MaxLifetime),
+			Host: host, Port: rule.Port, Methods: rule.Methods, Paths: rule.Paths, Tools: some(r, s.Tools),
+			Place:  pick(r, manifest.Place{Header: "Authorization", Format: "Bearer {}"}, manifest.Place{Basic: "username"}, manifest.Place{Query: "access_token"}),
+			Expose: manifest.Expose{Env: fmt.Sprintf("SECRET_%d", i), Text: pick(r, "{}", "x: \"{}\""), Shape: pick(r, credentials.Shapes()...)},
+		})
+	}
+	if coin(r) {
+		out = append(out, manifest.Credential{Name: "z", Source: source(r), Lifetime: manifest.DefaultLifetime, Port: 443, InContainer: true,
+			Expose: manifest.Expose{File: "z", Text: "{}", Shape: credentials.Plain}})
+	}
+	return out[:min(len(out), manifest.MaxCredentials)]
+}
+
+func source(r *rand.Rand) credentials.Source {
+	inner := &credentials.Source{Env: "INNER"}
+	return pick(r,
+		credentials.Source{Env: "TOKEN"}, credentials.Source{File: "/etc/mcprun/" + odd(r, 40)}, credentials.Source{Exec: []string{"/bin/print", text(r)}},
+		credentials.Source{Age: &credentials.Age{File: "/a", Identity: "/b"}},
+		credentials.Source{Vault: &credentials.Vault{Address: "https://v.example.com", Path: "secret/data/x", Field: "f", Token: inner}},
+		credentials.Source{OAuth: &credentials.OAuth{TokenURL: "https://l.example.com/t", ClientID: "c", Secret: inner, Scopes: []string{"a"}}},
+		credentials.Source{Exchange: &credentials.Exchange{TokenURL: "https://l.example.com/t", Subject: inner}},
+	)
 }

@@ -1,0 +1,84 @@
+package egress
+
+import (
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/mcprun/mcprun/netpolicy"
+)
+
+// ruleLimits is what one rule has left, for the life of the instance.
+type ruleLimits struct {
+	open  atomic.Int64 // connections
+	most  int64        // 0: no bound of its own
+	rate  *rate.Limiter
+	bytes *atomic.Int64 // nil: no bound
+}
+
+func newLimits(p netpolicy.Policy) []*ruleLimits {
+	var out []*ruleLimits
+	for _, r := range p.Rules() {
+		l := &ruleLimits{most: int64(r.Limits.Connections)}
+		if r.Limits.PerMinute > 0 {
+			l.rate = rate.NewLimiter(rate.Every(time.Minute/time.Duration(r.Limits.PerMinute)), r.Limits.PerMinute)
+		}
+		if r.Limits.Bytes > 0 {
+			l.bytes = new(atomic.Int64)
+			l.bytes.Store(r.Limits.Bytes)
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
+// admit finds, among the rules that allow a connection, the first that has room
+// for it. That rule pays for all that the connection does.
+func (w *Way) admit(rules []int) (rule int, ok bool) {
+	for _, i := range rules {
+		l := w.limits[i]
+		if n := l.open.Add(1); l.most > 0 && n > l.most || !l.once() {
+			l.open.Add(-1)
+			continue
+		}
+		return i, true
+	}
+	return 0, false
+}
+
+// once takes one connection or request from the rate.
+func (l *ruleLimits) once() bool { return l.rate == nil || l.rate.Allow() }
+
+// reserve takes up to n bytes from the rule's budget before they are carried;
+// what was not carried is given back. 0 means that nothing is left.
+func (l *ruleLimits) reserve(n int64) int64 {
+	if l.bytes == nil {
+		return n
+	}
+	for {
+		left := l.bytes.Load()
+		if left <= 0 {
+			return 0
+		}
+		take := min(left, n)
+		if l.bytes.CompareAndSwap(left, left-take) {
+			return take
+		}
+	}
+}
+
+func (l *ruleLimits) giveBack(n int64) {
+	if l.bytes != nil {
+		l.bytes.Add(n)
+	}
+}
+
+// spend takes exactly n bytes, which are there to be carried, or none.
+func (l *ruleLimits) spend(n int64) bool {
+	got := l.reserve(n)
+	if got < n {
+		l.giveBack(got)
+	}
+	return got == n
+}

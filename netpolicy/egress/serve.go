@@ -1,0 +1,208 @@
+package egress
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/mcprun/mcprun/netpolicy"
+)
+
+// serve carries one connection from its first byte to its record of close.
+func (w *Way) serve(client *net.TCPConn) {
+	c := &conn{way: w, client: client, began: time.Now()}
+	if err := w.enter(c); err != nil {
+		w.deny(event{addr: destination(client), reason: reasonOf(err)})
+		reset(client)
+		return
+	}
+	if !c.place() {
+		c.end()
+		return
+	}
+	switch {
+	case c.decision.Protocol == netpolicy.TCP:
+		c.tunnel(nil)
+		c.end()
+	case c.decision.Protocol == netpolicy.HTTP:
+		w.toWeb.give(&webConn{Conn: c.counted(client), conn: c}, nil)
+	case c.decision.Inspect:
+		h, ok := c.greet()
+		if !ok {
+			c.end()
+			return
+		}
+		w.toWeb.give(&webConn{Conn: c.counted(replay(client, h.raw)), conn: c}, w.leafConfig(c.dest.Host))
+	default:
+		if h, ok := c.greet(); ok {
+			c.tunnel(h.raw)
+		}
+		c.end()
+	}
+}
+
+// destination is what a connection was meant for: with TPROXY, and with a route
+// that makes every address local, that is the accepted socket's own address.
+func destination(c *net.TCPConn) netip.AddrPort {
+	a := c.LocalAddr().(*net.TCPAddr).AddrPort()
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}
+
+// place finds where the connection was meant to go and which rules allow that.
+func (c *conn) place() bool {
+	to := destination(c.client)
+	w := c.way
+	c.dest = netpolicy.Dest{Host: netpolicy.LiteralHost(to.Addr()), Port: to.Port(), Own: w.cfg.Own, InFlight: tools(w.cfg.InFlight())}
+	if host, ok := w.cfg.Names.Host(to.Addr()); ok {
+		c.dest.Host = host
+	}
+	c.decision = w.cfg.Policy.Connect(c.dest)
+	if !c.decision.Allowed() {
+		c.refuse(c.decision.Reason)
+		return false
+	}
+	var ok bool
+	if c.rule, ok = w.admit(c.decision.Rules); !ok {
+		c.refuse(netpolicy.ReasonLimit)
+		return false
+	}
+	c.admitted = true
+	return true
+}
+
+// refuse records why and ends the connection with a reset.
+func (c *conn) refuse(r netpolicy.Reason) {
+	c.way.deny(c.event(r))
+	reset(c.client)
+}
+
+// greet reads the client's first message, which must name the host that was asked
+// for in the clear.
+func (c *conn) greet() (hello, bool) {
+	h, err := peekHello(c.client)
+	if err != nil {
+		e := c.event(netpolicy.ReasonProtocol)
+		e.note = err.Error()
+		c.way.deny(e)
+		reset(c.client)
+		return h, false
+	}
+	// A connection to an address has no name that could be compared, so only tcp
+	// rules take one. Where TLS ends here a hidden name leads nowhere: each request
+	// says what it asks for.
+	reason, ok := netpolicy.CheckHello(c.dest, h.name, h.ech && !c.decision.Inspect)
+	switch {
+	case ok && h.name != "":
+		return h, true
+	case reason == netpolicy.ReasonECH:
+		c.refuseHello(reason, alertAccessDenied, "for Chromium: --disable-features=EncryptedClientHello")
+	default:
+		c.refuseHello(netpolicy.ReasonSNI, alertUnrecognizedName, "it asks for "+shown(h.name))
+	}
+	return h, false
+}
+
+func (c *conn) refuseHello(r netpolicy.Reason, code byte, note string) {
+	e := c.event(r)
+	e.note = note
+	c.way.deny(e)
+	c.client.SetWriteDeadline(time.Now().Add(time.Second))
+	c.client.Write(alert(code))
+	c.client.Close() // not a reset: the alert says why
+}
+
+// tunnel carries the connection unread, after what was already read of it.
+func (c *conn) tunnel(first []byte) {
+	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
+	defer cancel()
+	up, err := c.way.dial(ctx, c)
+	if err != nil {
+		return // dial has recorded why
+	}
+	c.opened(up.RemoteAddr().String())
+	outcome := c.splice(up, first)
+	c.closed(outcome)
+}
+
+const (
+	// dialTimeout bounds finding and reaching an upstream host, all its addresses together.
+	dialTimeout = 15 * time.Second
+	// maxAddresses bounds how many addresses of a name are tried.
+	maxAddresses = 4
+)
+
+// dial resolves the host, judges its addresses and dials one that is allowed.
+// Nothing but an address that was judged is ever dialled.
+func (w *Way) dial(ctx context.Context, c *conn) (*net.TCPConn, error) {
+	addrs, err := w.resolve(ctx, c.dest.Host)
+	if err != nil {
+		w.fail(c.allowed(), "resolving the name: "+err.Error())
+		reset(c.client)
+		return nil, err
+	}
+	allowed, reason := w.judge(addrs, c.decision.Grant)
+	if len(allowed) == 0 {
+		c.dest.Addr = addrs[0] // so that the lines to add open it
+		e := c.event(reason)
+		e.resolved = addrs
+		w.deny(e)
+		reset(c.client)
+		return nil, errors.New(reason.Sentence())
+	}
+	up, err := w.dialOne(ctx, allowed, c.dest.Port)
+	if err != nil {
+		w.fail(c.allowed(), err.Error())
+		reset(c.client)
+		return nil, err
+	}
+	if !c.join(up) {
+		return nil, w.closedCause()
+	}
+	return up, nil
+}
+
+// dialOne dials the addresses in turn until one answers. They were judged.
+func (w *Way) dialOne(ctx context.Context, addrs []netip.Addr, port uint16) (*net.TCPConn, error) {
+	var errs []error
+	for _, a := range addrs[:min(len(addrs), maxAddresses)] {
+		up, err := (&net.Dialer{Timeout: dialTimeout / maxAddresses}).DialContext(ctx, "tcp", netip.AddrPortFrom(a, port).String())
+		if err == nil {
+			return up.(*net.TCPConn), nil
+		}
+		errs = append(errs, err)
+	}
+	return nil, errors.Join(errs...)
+}
+
+func (w *Way) closedCause() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.cause != nil {
+		return w.cause
+	}
+	return ErrClosed
+}
+
+// judge keeps the addresses that the grant opens, and says why the first of the
+// others is not.
+func (w *Way) judge(addrs []netip.Addr, grant netpolicy.Grant) (allowed []netip.Addr, why netpolicy.Reason) {
+	for _, a := range addrs {
+		reason, ok := netpolicy.CheckAddress(a, grant, w.cfg.Own)
+		switch {
+		case ok:
+			allowed = append(allowed, a)
+		case why == "":
+			why = reason
+		}
+	}
+	return allowed, why
+}
+
+func reasonOf(err error) netpolicy.Reason {
+	if errors.Is(err, errTooMany) {
+		return netpolicy.ReasonLimit
+	}
+	return netpolicy.ReasonClosed
+}

@@ -1,0 +1,297 @@
+package egress
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mcprun/mcprun/netpolicy"
+)
+
+const (
+	// headerTimeout bounds the wait for a request's header.
+	headerTimeout = 10 * time.Second
+	// maxHeader bounds a request's header: generous for cookies and tokens.
+	maxHeader = 64 << 10
+	// keepAlive is how long a connection may wait for its next request.
+	keepAlive = 2 * time.Minute
+	// maxIdle bounds the upstream connections kept for the next request.
+	maxIdle = 16
+)
+
+// webConn is the container's side of a connection whose requests are read here:
+// in the clear, or under TLS that ends here.
+type webConn struct {
+	net.Conn
+	conn *conn
+	once sync.Once
+}
+
+// Close comes from the web server, once it is done with the connection.
+func (w *webConn) Close() error {
+	err := w.Conn.Close()
+	w.once.Do(func() {
+		w.conn.closed(w.conn.outcome(nil))
+		w.conn.end()
+	})
+	return err
+}
+
+// handover is the listener of the web server: it accepts what it is given.
+type handover struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newHandover() *handover {
+	return &handover{conns: make(chan net.Conn), closed: make(chan struct{})}
+}
+
+// give hands a connection over; with a configuration TLS ends here. What is given
+// is closed by the web server, or here if there is none any more.
+func (h *handover) give(w *webConn, config *tls.Config) {
+	w.conn.opened("")
+	var c net.Conn = w
+	if config != nil {
+		c = tls.Server(w, config)
+	}
+	select {
+	case h.conns <- c:
+	case <-h.closed:
+		w.Close()
+	}
+}
+
+func (h *handover) Accept() (net.Conn, error) {
+	select {
+	case c := <-h.conns:
+		return c, nil
+	case <-h.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (h *handover) Close() error {
+	h.once.Do(func() { close(h.closed) })
+	return nil
+}
+
+func (h *handover) Addr() net.Addr { return &net.TCPAddr{} }
+
+// connKey is under which a request finds its connection.
+type connKey struct{}
+
+// startWeb makes the web server that reads requests, and the client that makes
+// those that are allowed.
+func (w *Way) startWeb() {
+	w.toWeb = newHandover()
+	w.client = w.newClient()
+	w.web = &http.Server{
+		Handler:           http.HandlerFunc(w.handle),
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       keepAlive,
+		MaxHeaderBytes:    maxHeader,
+		// What it reports is what a container did wrong, and stands in the record
+		// where it matters.
+		ErrorLog:  log.New(io.Discard, "", 0),
+		TLSConfig: &tls.Config{NextProtos: []string{"h2", "http/1.1"}}, // so that HTTP/2 is set up; each connection has a configuration of its own
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			if t, ok := c.(*tls.Conn); ok {
+				c = t.NetConn()
+			}
+			return context.WithValue(ctx, connKey{}, c.(*webConn).conn)
+		},
+	}
+	w.wg.Go(func() { w.web.Serve(w.toWeb) })
+}
+
+func (w *Way) newClient() *http.Transport {
+	return &http.Transport{
+		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return w.dialFor(ctx) },
+		TLSClientConfig:     &tls.Config{RootCAs: w.cfg.Roots, MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout: headerTimeout,
+		ForceAttemptHTTP2:   true,
+		MaxIdleConnsPerHost: maxIdle,
+		IdleConnTimeout:     keepAlive,
+		DisableCompression:  true, // what the container asked for is what is asked for
+	}
+}
+
+// leafConfig ends TLS as host, and for no other.
+func (w *Way) leafConfig(host netpolicy.Host) *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		NextProtos: []string{"h2", "http/1.1"},
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return w.authority.Leaf(host.String())
+		},
+	}
+}
+
+// requestKey is under which a dial finds the request that it is for.
+type requestKey struct{}
+
+// dialFor dials for the request in ctx, one of the addresses that were judged. The
+// connection may serve later requests to the same host and port, about which all
+// rules grant the same; so it ends with the way, not with one connection of the
+// container's.
+func (w *Way) dialFor(ctx context.Context) (net.Conn, error) {
+	q, ok := ctx.Value(requestKey{}).(*request)
+	if !ok || len(q.addrs) == 0 {
+		return nil, errors.New("no request asks for it")
+	}
+	up, err := w.dialOne(ctx, q.addrs, q.conn.dest.Port)
+	if err != nil {
+		return nil, err
+	}
+	return w.keep(up)
+}
+
+// kept is an upstream connection that may outlive the request it was made for.
+type kept struct {
+	*net.TCPConn
+	way *Way
+}
+
+// keep puts an upstream connection on the list of those that Close cuts.
+func (w *Way) keep(up *net.TCPConn) (net.Conn, error) {
+	k := &kept{up, w}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.cause != nil {
+		up.Close()
+		return nil, w.cause
+	}
+	w.kept[k] = struct{}{}
+	return k, nil
+}
+
+func (k *kept) Close() error {
+	k.way.mu.Lock()
+	delete(k.way.kept, k)
+	k.way.mu.Unlock()
+	return k.TCPConn.Close()
+}
+
+// handle judges one request and passes it on.
+func (w *Way) handle(rw http.ResponseWriter, r *http.Request) {
+	c := r.Context().Value(connKey{}).(*conn)
+	q := &request{conn: c, dest: c.dest, method: r.Method, upgrade: r.Header.Get("Upgrade") != ""}
+	if status, reason, note := w.admitRequest(q, r); reason != "" {
+		w.refuseRequest(rw, q, status, reason, note)
+		return
+	}
+	if q.unresolved != nil {
+		w.failRequest(rw, q, http.StatusBadGateway, fmt.Errorf("resolving the name: %w", q.unresolved))
+		return
+	}
+	swap, err := w.swap(r.Context(), q, r)
+	var misuse *misuseError
+	switch {
+	case errors.As(err, &misuse):
+		w.refuseRequest(rw, q, http.StatusForbidden, netpolicy.ReasonCredential, err.Error())
+		return
+	case err != nil:
+		w.failRequest(rw, q, http.StatusServiceUnavailable, err)
+		return
+	}
+	if err := w.passed(q); err != nil {
+		http.Error(rw, "mcprun: the request was refused, since it cannot be recorded", http.StatusServiceUnavailable)
+		return
+	}
+	proxy := httputil.ReverseProxy{
+		Transport:      w.client,
+		FlushInterval:  -1, // events and streams flow as they come
+		ErrorLog:       w.web.ErrorLog,
+		Rewrite:        func(p *httputil.ProxyRequest) { q.rewrite(p.Out, swap) },
+		ModifyResponse: swap.response,
+		ErrorHandler: func(rw http.ResponseWriter, _ *http.Request, err error) {
+			w.failRequest(rw, q, http.StatusBadGateway, err)
+		},
+	}
+	proxy.ServeHTTP(rw, r.WithContext(context.WithValue(r.Context(), requestKey{}, q)))
+}
+
+// request is one request as it is judged, and as it is sent.
+type request struct {
+	conn    *conn
+	dest    netpolicy.Dest // the connection's, with the calls that are in flight now
+	scheme  string
+	method  string
+	path    string // canonical
+	upgrade bool   // to another protocol on the same connection
+	addrs   []netip.Addr
+
+	unresolved error // why addrs is empty though the request is allowed
+}
+
+// admitRequest says with which status and why a request is refused; no reason
+// means that it is not.
+func (w *Way) admitRequest(q *request, r *http.Request) (status int, reason netpolicy.Reason, note string) {
+	c := q.conn
+	protocol := c.decision.Protocol
+	q.scheme = "https"
+	if protocol == netpolicy.HTTP {
+		q.scheme = "http"
+	}
+	// A whole URL as the target is for proxies, and this is none: which of the two
+	// names counts would depend on who reads it.
+	if reason, ok := netpolicy.CheckAuthority(c.dest, protocol, r.Host); !ok || r.URL.IsAbs() || r.URL.Host != "" {
+		return http.StatusMisdirectedRequest, cmp.Or(reason, netpolicy.ReasonAuthority), ""
+	}
+	target, _, _ := strings.Cut(r.RequestURI, "?")
+	var err error
+	if q.path, err = netpolicy.CanonicalPath(target); err != nil {
+		return http.StatusBadRequest, netpolicy.ReasonPath, err.Error()
+	}
+	if q.upgrade && !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+		return http.StatusForbidden, netpolicy.ReasonWebSocket, "only WebSocket can be allowed"
+	}
+	q.dest.InFlight = tools(w.cfg.InFlight())
+	d := w.cfg.Policy.Request(q.dest, q.method, q.path, q.upgrade)
+	if !d.Allowed() {
+		return http.StatusForbidden, d.Reason, ""
+	}
+	if !w.limits[d.Rules[0]].once() {
+		return http.StatusTooManyRequests, netpolicy.ReasonLimit, ""
+	}
+	addrs, err := w.resolve(r.Context(), c.dest.Host)
+	if err != nil {
+		q.unresolved = err
+		return 0, "", ""
+	}
+	if q.addrs, reason = w.judge(addrs, d.Grant); len(q.addrs) == 0 {
+		q.dest.Addr = addrs[0] // so that the lines to add open it
+		return http.StatusForbidden, reason, joinAddrs(addrs)
+	}
+	return 0, "", ""
+}
+
+// rewrite makes the request that is sent: the one canonical path that was judged,
+// the one name that was asked for.
+func (q *request) rewrite(out *http.Request, swap *swapped) {
+	path, err := url.PathUnescape(q.path)
+	if err != nil {
+		path = q.path // CanonicalPath leaves no broken escape
+	}
+	out.URL.Scheme, out.URL.Path, out.URL.RawPath = q.scheme, path, q.path
+	out.URL.Host = netpolicy.JoinHostPort(q.conn.dest.Host, q.conn.dest.Port)
+	out.Host = out.URL.Host
+	if q.conn.dest.Port == map[string]uint16{"https": 443, "http": 80}[q.scheme] {
+		out.Host = q.conn.dest.Host.String()
+	}
+	swap.request(out)
+}
