@@ -63,6 +63,10 @@ type file struct {
 //go:embed files/echo.py
 var echoScript string
 
+// chromiumPolicy keeps Chromium from hiding names in TLS, which it else pretends to
+// do with every host: what cannot be judged is refused (docs/egress.md).
+const chromiumPolicy = `{"EncryptedClientHelloEnabled": false}` + "\n"
+
 //go:embed files/playwright.json
 var playwrightConfig string
 
@@ -195,7 +199,7 @@ func netClients(commands recipe, shell layerSpec) recipe {
 // its names.
 func playwright() recipe {
 	r := nodeServer("playwright", "@playwright/mcp", "cli.js", debs("chromium", "chromium", "fonts-liberation"),
-		layerSpec{Name: "settings", Files: []file{{Path: "app/playwright.json", Mode: 0o644, Text: playwrightConfig}}})
+		layerSpec{Name: "settings", Files: []file{{Path: "app/playwright.json", Mode: 0o644, Text: playwrightConfig}, {Path: "etc/chromium/policies/managed/ech.json", Mode: 0o644, Text: chromiumPolicy}}})
 	r.Args = []string{"--config", "/app/playwright.json"}
 	r.Env = []string{"XDG_CONFIG_HOME=/tmp/.config", "XDG_CACHE_HOME=/tmp/.cache"}
 	return r

@@ -15,6 +15,7 @@ import (
 
 	"github.com/mcprun/mcprun/integration/harness"
 	"github.com/mcprun/mcprun/integration/lab"
+	"github.com/mcprun/mcprun/internal/testenv"
 )
 
 // atOnce is how long a refusal may take: far below what a person or a retry notices.
@@ -37,7 +38,13 @@ const (
 
 func newWorld(t *testing.T, env ...string) *world {
 	t.Helper()
-	l := lab.New(t)
+	return newWorldIn(t, lab.New(t), env...)
+}
+
+// newWorldIn starts a daemon in a lab that is there; env is added to its environment.
+func newWorldIn(t *testing.T, l *lab.Lab, env ...string) *world {
+	t.Helper()
+	testenv.Need(t, "root", "containerd", "images", "netfilter")
 	d := harness.Prepare(t)
 	d.Wrap = func(argv []string) []string { return l.Wrap(lab.Site, argv) }
 	w := &world{t, l, d, append(env, "SSL_CERT_FILE="+l.CA.File)}
@@ -156,8 +163,19 @@ func (w *world) egress() []record {
 // it, and the call that was in flight.
 func (w *world) denied(host, rule string) {
 	w.t.Helper()
+	w.deniedFor(host, rule, "run_command c-")
+}
+
+// deniedTo is denied for whatever call was in flight.
+func (w *world) deniedTo(host, rule string) {
+	w.t.Helper()
+	w.deniedFor(host, rule, " c-")
+}
+
+func (w *world) deniedFor(host, rule, call string) {
+	w.t.Helper()
 	for _, r := range w.egress() {
-		if r.Detail["host"] == host && r.Rule == rule && r.Verdict == "deny" && strings.Contains(r.Detail["calls"], "run_command c-") {
+		if r.Detail["host"] == host && r.Rule == rule && r.Verdict == "deny" && strings.Contains(r.Detail["calls"], call) {
 			return
 		}
 	}
@@ -184,10 +202,4 @@ func (w *world) nothingElse(c *lab.Capture, to ...string) {
 	}
 }
 
-func (w *world) write(name, text string) string {
-	path := filepath.Join(w.d.Dir, name)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		w.t.Fatal(err)
-	}
-	return path
-}
+func imagePath(name string) string { return harness.Image(name) }

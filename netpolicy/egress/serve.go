@@ -97,7 +97,7 @@ func (c *conn) greet() (hello, bool) {
 	case ok && h.name != "":
 		return h, true
 	case reason == netpolicy.ReasonECH:
-		c.refuseHello(reason, alertAccessDenied, "for Chromium: --disable-features=EncryptedClientHello")
+		c.refuseHello(reason, alertAccessDenied, "Chromium: see docs/egress.md")
 	default:
 		c.refuseHello(netpolicy.ReasonSNI, alertUnrecognizedName, "it asks for "+shown(h.name))
 	}
