@@ -24,10 +24,14 @@ type bench struct {
 	base    string // everything this run writes
 	dirs    paths.Dirs
 	daemon  *exec.Cmd
+
+	elsewhere func(*exec.Cmd)
 }
 
-func newBench(ctx context.Context) (_ *bench, err error) {
-	b := &bench{ctx: ctx, bin: os.Getenv("MCPRUN_BIN"), images: os.Getenv("MCPRUN_IMAGES"), modules: "integration/images/node_modules"}
+// newBench starts a daemon; elsewhere, if not nil, changes the command so that it
+// runs in another place.
+func newBench(ctx context.Context, elsewhere func(*exec.Cmd)) (_ *bench, err error) {
+	b := &bench{ctx: ctx, elsewhere: elsewhere, bin: os.Getenv("MCPRUN_BIN"), images: os.Getenv("MCPRUN_IMAGES"), modules: "integration/images/node_modules"}
 	if os.Geteuid() != 0 || b.bin == "" || b.images == "" {
 		return nil, errors.New("run it as root with make bench, which builds the programs and images and says where they are")
 	}
@@ -52,6 +56,9 @@ func (b *bench) startDaemon() error {
 	defer log.Close()
 	b.daemon = exec.Command(filepath.Join(b.bin, "mcprund"), "-run", b.dirs.Run, "-data", b.dirs.Data)
 	b.daemon.Stdout, b.daemon.Stderr = log, log
+	if b.elsewhere != nil {
+		b.elsewhere(b.daemon)
+	}
 	if err := b.daemon.Start(); err != nil {
 		b.daemon = nil
 		return err
@@ -119,10 +126,14 @@ func (b *bench) commands() subject {
 func (b *bench) lock(s subject) error {
 	text := fmt.Sprintf("version: 1\nname: %s\nimage: %s\nprofile: %s\nresources: {cpu: %d}\ntools:\n  %s: {risk: low}\n",
 		s.name, filepath.Join(b.images, s.image+".oci.tar"), s.profile, runtime.NumCPU(), s.tool)
-	if err := os.WriteFile(filepath.Join(b.base, s.name+".yaml"), []byte(text), 0o644); err != nil {
+	if err := b.write(s.name+".yaml", text); err != nil {
 		return err
 	}
 	return b.mcprun("lock", s.name+".yaml")
+}
+
+func (b *bench) write(name, text string) error {
+	return os.WriteFile(filepath.Join(b.base, name), []byte(text), 0o644)
 }
 
 func (b *bench) start(s subject) error { return b.mcprun("start", s.name+".yaml") }

@@ -22,7 +22,7 @@ func starts(b *bench, r *report) error {
 		progress("start of %s", s.name)
 		var ours, bare, command []time.Duration
 		for n := -1; n < startRounds; n++ { // the first round warms up
-			up, all, err := contained(b, s)
+			up, all, err := life(b, s)
 			if err != nil {
 				return err
 			}
@@ -40,8 +40,8 @@ func starts(b *bench, r *report) error {
 	return nil
 }
 
-// contained is one life: up is the time of mcprun start, all the time to the answer.
-func contained(b *bench, s subject) (up, all time.Duration, err error) {
+// life is one start, answer and stop: up is the time of mcprun start, all the time to the answer.
+func life(b *bench, s subject) (up, all time.Duration, err error) {
 	begin := time.Now()
 	if err := b.start(s); err != nil {
 		return 0, 0, err
