@@ -9,7 +9,7 @@
 # that of /run-tests. The guest has no network device.
 set -euo pipefail
 cache=$(realpath -m "${1:?cache folder}") root=$(realpath "${2:?root folder}")
-readonly modules=(virtio_pci virtio_blk ext4 overlay tun nf_tables nft_tproxy nft_socket)
+readonly modules=(virtio_pci virtio_blk ext4 overlay nf_tables nft_tproxy nft_reject_inet nft_log nft_limit nfnetlink_log)
 readonly seconds=600 # a bound for the guest, whatever hangs in it
 
 # Debian's kernel, out of its package and into the cache, not onto this machine.

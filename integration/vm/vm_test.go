@@ -18,8 +18,9 @@ import (
 // suites are the tests that run inside, by package. They are those where the kind
 // of control groups or the kernel matters, and short enough under emulation.
 var suites = []struct{ pkg, tests string }{
-	{"containment", "TestProbe/go|TestLimitsBite|TestOnlyLoopback|TestImageConfigGivesNoRights"},
-	{"crash", "TestKillWithoutDaemon|TestHundredStartsAndKills"},
+	{"integration/containment", "TestProbe/go|TestLimitsBite|TestOnlyLoopback|TestImageConfigGivesNoRights"},
+	{"integration/crash", "TestKillWithoutDaemon|TestHundredStartsAndKills"},
+	{"netpolicy/nft", "TestEveryConnectionArrives|TestOwnLoopback|TestTheRestIsRefusedAndSeen|TestNoRulesNoWay"},
 }
 
 func TestControlGroupsV2(t *testing.T) {
@@ -33,6 +34,9 @@ func TestControlGroupsV2(t *testing.T) {
 	t.Log(out)
 	if !strings.Contains(out, "cgroups     v2") {
 		t.Error("the guest's control groups are not v2")
+	}
+	if !strings.Contains(out, "transparent (nftables TPROXY)") {
+		t.Error("the guest's kernel does not bring connections to the daemon transparently")
 	}
 	for _, s := range suites {
 		for _, name := range strings.Split(s.tests, "|") {
@@ -84,11 +88,12 @@ func guest(t *testing.T) string {
 	run(t, "../..", "env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", prebuilt+"/probe", "./integration/probe")
 	run(t, "../..", "go", "run", "./hack/mkimage", "-cache", filepath.Join(prebuilt, "cache"), "-o", prebuilt, "static:"+prebuilt+"/probe")
 	script := "#!/bin/sh\nexport MCPRUN_BIN=/usr/local/bin MCPRUN_IMAGES=/tests MCPRUN_TEST_PROMISES=all MCPRUN_TEST_PREBUILT=/prebuilt\n" +
-		"mcprund -run /tmp/v -data /tmp/v.data 2>/dev/null & sleep 3; mcprun version --run /tmp/v; mcprun shutdown --run /tmp/v\nfailed=0\n"
+		"mcprund -test-egress\nmcprund -run /tmp/v -data /tmp/v.data 2>/dev/null & sleep 3; mcprun version --run /tmp/v; mcprun shutdown --run /tmp/v\nfailed=0\n"
 	for _, s := range suites {
-		run(t, "../..", "go", "test", "-c", "-o", filepath.Join(tests, s.pkg+".test"), "./integration/"+s.pkg)
-		programs = append(programs, filepath.Join(tests, s.pkg+".test"))
-		script += fmt.Sprintf("mkdir -p /src/integration/%[1]s && cd /src/integration/%[1]s && /tests/%[1]s.test -test.v -test.short -test.run '%[2]s' || failed=1\n", s.pkg, s.tests)
+		name := filepath.Base(s.pkg) + ".test"
+		run(t, "../..", "go", "test", "-c", "-o", filepath.Join(tests, name), "./"+s.pkg)
+		programs = append(programs, filepath.Join(tests, name))
+		script += fmt.Sprintf("mkdir -p /src/%[1]s && cd /src/%[1]s && /tests/%[2]s -test.v -test.short -test.run '%[3]s' || failed=1\n", s.pkg, name, s.tests)
 	}
 	if err := os.WriteFile(filepath.Join(root, "run-tests"), []byte(script+"exit $failed\n"), 0o755); err != nil {
 		t.Fatal(err)

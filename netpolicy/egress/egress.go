@@ -98,6 +98,9 @@ type Way struct {
 	addresses addressCache
 	noisy     noise
 
+	open context.Context // until Close: what is being resolved or dialled ends with it
+	shut context.CancelFunc
+
 	mu    sync.Mutex
 	conns map[*conn]struct{} // of the container's
 	kept  map[*kept]struct{} // to upstream hosts, for the next request
@@ -116,6 +119,7 @@ const maxConnections = 512
 // started after it returned, so that no program runs before the listeners stand.
 func Open(cfg Config) (_ *Way, err error) {
 	w := &Way{cfg: cfg, conns: make(map[*conn]struct{}), kept: make(map[*kept]struct{}), limits: newLimits(cfg.Policy)}
+	w.open, w.shut = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
 			w.Close(err)
@@ -204,6 +208,7 @@ func (w *Way) Close(cause error) {
 	if !first {
 		return
 	}
+	w.shut()
 	for _, ln := range w.listeners {
 		ln.Close()
 	}
@@ -292,8 +297,8 @@ type conn struct {
 	isCut    bool
 }
 
-// join adds an upstream connection that ends with this one.
-func (c *conn) join(u net.Conn) bool {
+// pair adds an upstream connection that ends with this one.
+func (c *conn) pair(u net.Conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.isCut {

@@ -13,12 +13,7 @@ import (
 // serve carries one connection from its first byte to its record of close.
 func (w *Way) serve(client *net.TCPConn) {
 	c := &conn{way: w, client: client, began: time.Now()}
-	if err := w.enter(c); err != nil {
-		w.deny(event{addr: destination(client), reason: reasonOf(err)})
-		reset(client)
-		return
-	}
-	if !c.place() {
+	if !c.place() || !c.join() {
 		c.end()
 		return
 	}
@@ -72,6 +67,21 @@ func (c *conn) place() bool {
 	return true
 }
 
+// join puts the connection on the list of those that are cut from outside. The
+// call that it was allowed for may have ended since it was judged; from now on the
+// end of the last one cuts it.
+func (c *conn) join() bool {
+	if err := c.way.enter(c); err != nil {
+		c.refuse(reasonOf(err))
+		return false
+	}
+	if c.toolBound() && !c.allowedFor(c.way.cfg.InFlight()) {
+		c.refuse(netpolicy.ReasonTool)
+		return false
+	}
+	return true
+}
+
 // refuse records why and ends the connection with a reset.
 func (c *conn) refuse(r netpolicy.Reason) {
 	c.way.deny(c.event(r))
@@ -115,7 +125,7 @@ func (c *conn) refuseHello(r netpolicy.Reason, code byte, note string) {
 
 // tunnel carries the connection unread, after what was already read of it.
 func (c *conn) tunnel(first []byte) {
-	ctx, cancel := context.WithTimeout(context.Background(), dialTimeout)
+	ctx, cancel := context.WithTimeout(c.way.open, dialTimeout)
 	defer cancel()
 	up, err := c.way.dial(ctx, c)
 	if err != nil {
@@ -157,7 +167,7 @@ func (w *Way) dial(ctx context.Context, c *conn) (*net.TCPConn, error) {
 		reset(c.client)
 		return nil, err
 	}
-	if !c.join(up) {
+	if !c.pair(up) {
 		return nil, w.closedCause()
 	}
 	return up, nil

@@ -3,6 +3,7 @@ package egress
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -268,13 +269,7 @@ func (s *swapped) response(r *http.Response) error {
 	if s.set == nil {
 		return nil
 	}
-	for _, header := range []http.Header{r.Header, r.Trailer} {
-		for _, values := range header {
-			for i := range values {
-				values[i], _ = s.set.String(values[i])
-			}
-		}
-	}
+	redactHeader(r.Header, s.set)
 	if r.StatusCode == http.StatusSwitchingProtocols {
 		rw, ok := r.Body.(io.ReadWriteCloser)
 		if !ok {
@@ -293,8 +288,44 @@ func (s *swapped) response(r *http.Response) error {
 		r.Header.Del("Content-Length")
 		r.ContentLength = -1
 	}
-	r.Body = s.set.Reader(body)
+	r.Body = &cleaned{s.set.Reader(body), r, s.set}
 	return nil
+}
+
+// cleaned is a body without secrets, after which the trailers have none either:
+// they come behind it.
+type cleaned struct {
+	io.ReadCloser
+	response *http.Response
+	set      *redact.Set
+}
+
+func (c *cleaned) Read(b []byte) (int, error) {
+	n, err := c.ReadCloser.Read(b)
+	if err != nil {
+		redactHeader(c.response.Trailer, c.set)
+	}
+	return n, err
+}
+
+func redactHeader(h http.Header, set *redact.Set) {
+	for _, values := range h {
+		for i := range values {
+			values[i], _ = set.String(values[i])
+		}
+	}
+}
+
+// text takes the secrets out of an error: some repeat what an upstream sent.
+func (s *swapped) text(err error) error {
+	if s.set == nil {
+		return err
+	}
+	clean, n := s.set.String(err.Error())
+	if n == 0 {
+		return err
+	}
+	return errors.New(clean)
 }
 
 // upgraded is a connection after an upgrade: what is read of it is searched.

@@ -213,16 +213,30 @@ func (w *Way) handle(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	proxy := httputil.ReverseProxy{
-		Transport:      w.client,
+		Transport:      quiet{w, q},
 		FlushInterval:  -1, // events and streams flow as they come
 		ErrorLog:       w.web.ErrorLog,
 		Rewrite:        func(p *httputil.ProxyRequest) { q.rewrite(p.Out, swap) },
 		ModifyResponse: swap.response,
 		ErrorHandler: func(rw http.ResponseWriter, _ *http.Request, err error) {
-			w.failRequest(rw, q, http.StatusBadGateway, err)
+			w.failRequest(rw, q, http.StatusBadGateway, swap.text(err))
 		},
 	}
-	proxy.ServeHTTP(rw, r.WithContext(context.WithValue(r.Context(), requestKey{}, q)))
+	proxy.ServeHTTP(rw, r)
+}
+
+// quiet makes one request, without what the reverse proxy hangs on its context:
+// that would pass informational responses (1xx) on with their headers as they
+// are, before anything could be taken out of them.
+type quiet struct {
+	way *Way
+	q   *request
+}
+
+func (t quiet) RoundTrip(r *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithCancel(context.WithValue(t.way.open, requestKey{}, t.q))
+	context.AfterFunc(r.Context(), cancel) // the request's own end, which outlives the response's body
+	return t.way.client.RoundTrip(r.WithContext(ctx))
 }
 
 // request is one request as it is judged, and as it is sent.
