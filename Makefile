@@ -11,7 +11,7 @@ SERVERS := everything filesystem memory git commands gosdk python busybox net fe
 export MCPRUN_BIN := $(CURDIR)/$(BIN)
 export MCPRUN_IMAGES := $(CURDIR)/$(IMAGES)
 
-.PHONY: all build deps tools ours demo test bench images test-tools docs clean
+.PHONY: all build deps tools ours demo test test-vault bench images test-tools docs clean
 
 all: build
 
@@ -54,6 +54,11 @@ test: build images test-tools
 	@MCPRUN_TEST_PROMISES=all go test -count=1 $$(go list ./... | grep -v /integration)
 	@echo "integration tests"
 	@MCPRUN_TEST_PROMISES=all go test -count=1 -p 1 -timeout 40m ./integration/...
+
+# Secrets from a real Vault server: apart from make test, since the server takes
+# minutes to build the first time.
+test-vault: deps
+	@hack/test-vault.sh $(BIN)/test
 
 # What mcprun costs beside bare processes: a table, and bench.json.
 bench: build images test-tools
