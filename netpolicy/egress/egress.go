@@ -94,6 +94,7 @@ type Way struct {
 	web       *http.Server
 	toWeb     *handover
 	client    *http.Transport
+	buffers   buffers
 	limits    []*ruleLimits
 	addresses addressCache
 	noisy     noise
