@@ -10,20 +10,14 @@ import (
 	"github.com/mcprun/mcprun/netpolicy"
 )
 
-const (
-	// spliceChunk is how much is carried before counters and limits are looked at:
-	// large enough that looking costs nothing, small enough that a limit cuts in
-	// mid-stream and not at the end.
-	spliceChunk = 1 << 20
-	// idleLimit ends a connection on which nothing moved in either direction.
-	idleLimit = 30 * time.Minute
-)
+// idleLimit ends a connection on which nothing moved in either direction.
+const idleLimit = 30 * time.Minute
 
 // errOverBytes is the end of a connection whose rule has a budget of bytes.
 var errOverBytes = errors.New("the rule's bytes are used up")
 
 // splice carries bytes both ways until one side fails or both have said all, and
-// returns how it ended. Linux moves them without a copy through this process.
+// returns how it ended.
 func (c *conn) splice(up *net.TCPConn, first []byte) (outcome string) {
 	if len(first) > 0 {
 		if !c.limits().spend(int64(len(first))) {
@@ -47,21 +41,30 @@ func (c *conn) splice(up *net.TCPConn, first []byte) (outcome string) {
 	return c.outcome(err)
 }
 
-// carry copies from src to dst and closes dst's sending side at the end.
+// carry copies from src to dst and closes dst's sending side at the end. It reads
+// and writes: splice(2), which would keep the bytes in the kernel, was measured to
+// take twice the time for a small answer and a fifth more for a large one.
 func (c *conn) carry(dst, src *net.TCPConn, count *atomic.Int64) error {
+	buf := c.way.buffers.Get()
+	defer c.way.buffers.Put(buf)
 	for {
-		n := c.limits().reserve(spliceChunk)
-		if n == 0 {
-			return errOverBytes
-		}
+		before := c.sent.Load() + c.received.Load()
 		src.SetReadDeadline(time.Now().Add(idleLimit))
-		moved, err := io.CopyN(dst, src, n)
-		count.Add(moved)
-		c.limits().giveBack(n - moved)
-		if errors.Is(err, io.EOF) {
-			return dst.CloseWrite()
+		n, err := src.Read(buf)
+		if n > 0 {
+			if !c.limits().spend(int64(n)) {
+				return errOverBytes
+			}
+			count.Add(int64(n))
+			if _, werr := dst.Write(buf[:n]); werr != nil {
+				return werr
+			}
 		}
-		if err != nil {
+		switch {
+		case errors.Is(err, io.EOF):
+			return dst.CloseWrite()
+		case isTimeout(err) && c.sent.Load()+c.received.Load() > before: // the other direction is alive
+		case err != nil:
 			return err
 		}
 	}

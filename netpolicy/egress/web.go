@@ -33,7 +33,7 @@ const (
 
 // copyBuffer is how much of a body is carried at a time: with TLS on both sides
 // each piece costs two system calls and a wake-up.
-const copyBuffer = 128 << 10
+const copyBuffer = 256 << 10
 
 // buffers lends them.
 type buffers struct{ pool sync.Pool }
