@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -20,6 +21,7 @@ const (
 	SubjectServer       Subject = "server"
 	SubjectImage        Subject = "image"
 	SubjectProfile      Subject = "profile"
+	SubjectSecrets      Subject = "secrets in the container"
 	SubjectProtocol     Subject = "protocol"
 	SubjectServerInfo   Subject = "serverInfo"
 	SubjectCapabilities Subject = "capabilities"
@@ -54,6 +56,7 @@ func Compare(old, new *File) []Change {
 	text(SubjectImage, "", string(a.Image), string(b.Image))
 	text(SubjectProfile, "/name", a.Profile, b.Profile)
 	text(SubjectProfile, "/digest", string(a.ProfileDigest), string(b.ProfileDigest))
+	text(SubjectSecrets, "", strings.Join(a.Secrets, " "), strings.Join(b.Secrets, " "))
 	text(SubjectProtocol, "", a.Protocol, b.Protocol)
 	raw(SubjectServerInfo, a.ServerInfo, b.ServerInfo)
 	raw(SubjectCapabilities, a.Capabilities, b.Capabilities)

@@ -52,8 +52,9 @@ type File struct {
 	Capabilities       jsontext.Value    `json:"capabilities"`
 	Instructions       string            `json:"instructions"`
 	InstructionsDigest mcprun.Digest     `json:"instructionsDigest"`
-	ServerDigest       mcprun.Digest     `json:"serverDigest"` // over serverInfo and instructions
-	Tools              []Tool            `json:"tools"`        // sorted by name
+	ServerDigest       mcprun.Digest     `json:"serverDigest"`                // over serverInfo and instructions
+	Secrets            []string          `json:"secretsInContainer,omitzero"` // credentials that the container holds itself, sorted
+	Tools              []Tool            `json:"tools"`                       // sorted by name
 }
 
 // Tool is one pinned tool.
@@ -108,6 +109,7 @@ func (f *File) Tool(name mcprun.ToolName) (Tool, bool) {
 // own digests must have been made by NewTool.
 func (f *File) Seal() error {
 	f.Version = Version
+	f.Secrets = slices.Compact(slices.Sorted(slices.Values(f.Secrets)))
 	var err error
 	if f.ServerInfo, err = normalObject(f.ServerInfo); err != nil {
 		return fmt.Errorf("reading serverInfo: %w", err)

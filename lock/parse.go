@@ -109,6 +109,14 @@ func (f *File) check() error {
 	if f.ServerDigest != server {
 		return errors.New("serverDigest: does not match serverInfo and instructions")
 	}
+	for i, name := range f.Secrets {
+		if err := checkField(name); err != nil {
+			return fmt.Errorf("secretsInContainer: %w", err)
+		}
+		if i > 0 && f.Secrets[i-1] >= name {
+			return fmt.Errorf("secretsInContainer: %s is out of order or there twice", name)
+		}
+	}
 	return checkTools(f.Tools)
 }
 

@@ -219,4 +219,20 @@ func TestHandedOver(t *testing.T) {
 			t.Errorf("%v does not say that the container holds the secret: %s", args, text)
 		}
 	}
+	// It is pinned: another secret in the container needs another look.
+	if raw, err := os.ReadFile(filepath.Join(w.d.Dir, "net.lock")); err != nil || !strings.Contains(string(raw), "secretsInContainer") {
+		t.Errorf("the lock does not name it: %v", err)
+	}
+	w.d.Must("stop", "net")
+	file := filepath.Join(w.d.Dir, "net.yaml")
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.d.Write("net.yaml", string(raw)+"  second: {source: \"env:PG_SECRET\", expose: {file: second}, exposure: container}\n")
+	if _, errs, code := w.d.Run("start", "net.yaml"); code != 3 || !strings.Contains(errs, "second") {
+		t.Errorf("a start with one more secret in the container: code %d, %s", code, errs)
+	}
+	w.d.Write("net.yaml", string(raw))
+	w.d.Must("start", "net.yaml")
 }

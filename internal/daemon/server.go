@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -230,7 +231,7 @@ func (s *server) observe(ctx context.Context, run *running, def *definition, ima
 	}
 	f := &lock.File{
 		Version: lock.Version, Server: def.m.Name, Image: image.Digest, Profile: def.profile.Name(), ProfileDigest: def.profile.Digest(),
-		Protocol: g.ProtocolVersion, ServerInfo: g.ServerInfo, Capabilities: g.Capabilities, Instructions: g.Instructions,
+		Secrets: handedOver(def.m), Protocol: g.ProtocolVersion, ServerInfo: g.ServerInfo, Capabilities: g.Capabilities, Instructions: g.Instructions,
 	}
 	for _, raw := range defs {
 		t, err := lock.NewTool(raw)
@@ -413,6 +414,8 @@ func (def *definition) matchesPins(image runtime.Image) error {
 	switch {
 	case def.lock.Image != image.Digest:
 		return &mcprun.Error{Class: mcprun.Denied, What: doing, Why: fmt.Sprintf("the image is %s, but %s was pinned", image.Digest.Short(), def.lock.Image.Short()), Hint: hint}
+	case !slices.Equal(def.lock.Secrets, handedOver(def.m)):
+		return &mcprun.Error{Class: mcprun.Denied, What: doing, Why: fmt.Sprintf("the container would hold the secrets %q itself, but %q was pinned", handedOver(def.m), def.lock.Secrets), Hint: hint}
 	case def.lock.ProfileDigest != def.profile.Digest():
 		return &mcprun.Error{Class: mcprun.Denied, What: doing, Why: fmt.Sprintf("the profile %s is not the one that was pinned", def.profile.Name()), Hint: hint}
 	}

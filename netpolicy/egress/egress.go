@@ -95,6 +95,7 @@ type Way struct {
 	toWeb     *handover
 	client    *http.Transport
 	buffers   buffers
+	redaction redaction
 	limits    []*ruleLimits
 	addresses addressCache
 	noisy     noise

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/internal/redact"
@@ -245,20 +246,35 @@ func (p Place) put(out *http.Request, placeholder, secret string) {
 }
 
 // secrets is what is taken out of responses: everything that this instance's
-// credentials were in this life, alone and as Basic pairs hold it.
+// credentials were in this life, the newest first to count where there are too
+// many. It is prepared anew only when a secret is another.
 func (w *Way) secrets() (*redact.Set, error) {
 	var all []string
 	for _, c := range w.cfg.Credentials.Own {
-		all = append(all, c.Known()...)
+		known := c.Known()
+		all = append(all, known[max(0, len(known)-redact.MaxSecrets/len(w.cfg.Credentials.Own)):]...)
 	}
 	if len(all) == 0 {
 		return nil, nil
+	}
+	w.redaction.mu.Lock()
+	defer w.redaction.mu.Unlock()
+	if slices.Equal(all, w.redaction.of) {
+		return w.redaction.set, nil
 	}
 	set, err := redact.New(all)
 	if err != nil {
 		return nil, fmt.Errorf("preparing the redaction of responses: %w", err)
 	}
+	w.redaction.of, w.redaction.set = all, set
 	return set, nil
+}
+
+// redaction is the prepared search for the secrets in of.
+type redaction struct {
+	mu  sync.Mutex
+	of  []string
+	set *redact.Set
 }
 
 // maxDecoded bounds a compressed response once it is unpacked.
