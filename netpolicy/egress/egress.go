@@ -93,7 +93,7 @@ type Way struct {
 	listeners []net.Listener
 	web       *http.Server
 	toWeb     *handover
-	client    *http.Transport
+	client    clients
 	buffers   buffers
 	redaction redaction
 	limits    []*ruleLimits
@@ -228,7 +228,7 @@ func (w *Way) Close(cause error) {
 	}
 	if w.web != nil {
 		w.web.Close()
-		w.client.CloseIdleConnections()
+		w.client.close()
 	}
 	w.ns.Close()
 }

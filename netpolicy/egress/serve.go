@@ -5,7 +5,10 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/mcprun/mcprun/netpolicy"
 )
@@ -125,9 +128,7 @@ func (c *conn) refuseHello(r netpolicy.Reason, code byte, note string) {
 
 // tunnel carries the connection unread, after what was already read of it.
 func (c *conn) tunnel(first []byte) {
-	ctx, cancel := context.WithTimeout(c.way.open, dialTimeout)
-	defer cancel()
-	up, err := c.way.dial(ctx, c)
+	up, err := c.way.dial(c.way.open, c)
 	if err != nil {
 		return // dial has recorded why
 	}
@@ -137,11 +138,19 @@ func (c *conn) tunnel(first []byte) {
 }
 
 const (
-	// dialTimeout bounds finding and reaching an upstream host, all its addresses together.
-	dialTimeout = 15 * time.Second
 	// maxAddresses bounds how many addresses of a name are tried.
 	maxAddresses = 4
+	// maxSYNs is how often the kernel asks an address again that does not answer: it
+	// gives up after 3 s, or after 7 s from Linux 6.5 on, which asks four times more.
+	// A time limit in this process would cost each connection a timer.
+	maxSYNs = 1
 )
+
+// upstream dials with the kernel's own time limit.
+var upstream = net.Dialer{Control: func(_, _ string, raw syscall.RawConn) (err error) {
+	cerr := raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_TCP, unix.TCP_SYNCNT, maxSYNs) })
+	return errors.Join(cerr, err)
+}}
 
 // dial resolves the host, judges its addresses and dials one that is allowed.
 // Nothing but an address that was judged is ever dialled.
@@ -177,9 +186,9 @@ func (w *Way) dial(ctx context.Context, c *conn) (*net.TCPConn, error) {
 func (w *Way) dialOne(ctx context.Context, addrs []netip.Addr, port uint16) (*net.TCPConn, error) {
 	var errs []error
 	for _, a := range addrs[:min(len(addrs), maxAddresses)] {
-		up, err := (&net.Dialer{Timeout: dialTimeout / maxAddresses}).DialContext(ctx, "tcp", netip.AddrPortFrom(a, port).String())
+		up, err := upstream.DialTCP(ctx, "tcp", netip.AddrPort{}, netip.AddrPortFrom(a, port))
 		if err == nil {
-			return up.(*net.TCPConn), nil
+			return up, nil
 		}
 		errs = append(errs, err)
 	}

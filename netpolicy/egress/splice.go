@@ -10,7 +10,8 @@ import (
 	"github.com/mcprun/mcprun/netpolicy"
 )
 
-// idleLimit ends a connection on which nothing moved in either direction.
+// idleLimit ends a connection on which nothing moved in either direction: after
+// half of it at the earliest, since the limit is not moved on with every byte.
 const idleLimit = 30 * time.Minute
 
 // errOverBytes is the end of a connection whose rule has a budget of bytes.
@@ -28,28 +29,28 @@ func (c *conn) splice(up *net.TCPConn, first []byte) (outcome string) {
 		}
 		c.sent.Add(int64(len(first)))
 	}
-	done := make(chan error, 2)
-	go func() { done <- c.carry(up, c.client, &c.sent) }()
-	go func() { done <- c.carry(c.client, up, &c.received) }()
-	err := <-done
-	if err != nil {
-		c.cut()
-	}
-	if second := <-done; err == nil {
-		err = second
-	}
-	return c.outcome(err)
+	back := make(chan error, 1)
+	go func() { back <- c.carry(c.client, up, &c.received) }()
+	err := c.carry(up, c.client, &c.sent)
+	return c.outcome(errors.Join(err, <-back))
 }
 
-// carry copies from src to dst and closes dst's sending side at the end. It reads
-// and writes: splice(2), which would keep the bytes in the kernel, was measured to
-// take twice the time for a small answer and a fifth more for a large one.
-func (c *conn) carry(dst, src *net.TCPConn, count *atomic.Int64) error {
+// carry copies from src to dst and closes dst's sending side at the end; an error
+// ends the other direction too. It reads and writes: splice(2), which would keep
+// the bytes in the kernel, was measured to take twice the time for a small answer
+// and a fifth more for a large one.
+func (c *conn) carry(dst, src *net.TCPConn, count *atomic.Int64) (err error) {
+	defer func() {
+		if err != nil {
+			c.cut()
+		}
+	}()
 	buf := c.way.buffers.Get()
 	defer c.way.buffers.Put(buf)
+	var idle deadline
 	for {
 		before := c.sent.Load() + c.received.Load()
-		src.SetReadDeadline(time.Now().Add(idleLimit))
+		idle.extend(src)
 		n, err := src.Read(buf)
 		if n > 0 {
 			if !c.limits().spend(int64(n)) {
@@ -67,6 +68,17 @@ func (c *conn) carry(dst, src *net.TCPConn, count *atomic.Int64) error {
 		case err != nil:
 			return err
 		}
+	}
+}
+
+// deadline is a time limit for reading that is moved on now and then, since a
+// timer costs more than a small read.
+type deadline struct{ at time.Time }
+
+func (d *deadline) extend(c net.Conn) {
+	if now := time.Now(); d.at.Sub(now) < idleLimit/2 {
+		d.at = now.Add(idleLimit)
+		c.SetReadDeadline(d.at)
 	}
 }
 

@@ -114,7 +114,7 @@ type connKey struct{}
 // those that are allowed.
 func (w *Way) startWeb() {
 	w.toWeb = newHandover()
-	w.client = w.newClient()
+	w.client = clients{w.newClient(false), w.newClient(true)}
 	w.web = &http.Server{
 		Handler:           http.HandlerFunc(w.handle),
 		ReadHeaderTimeout: headerTimeout,
@@ -134,12 +134,32 @@ func (w *Way) startWeb() {
 	w.wg.Go(func() { w.web.Serve(w.toWeb) })
 }
 
-func (w *Way) newClient() *http.Transport {
+// clients make the requests that are allowed, in the version of HTTP in which the
+// container asked: what is not translated can neither change its meaning nor cost
+// the time. A host that does not know HTTP/2 is asked in HTTP/1.1 either way.
+type clients struct{ http1, http2 *http.Transport }
+
+func (c clients) of(major int) *http.Transport {
+	if major == 2 {
+		return c.http2
+	}
+	return c.http1
+}
+
+func (c clients) close() {
+	c.http1.CloseIdleConnections()
+	c.http2.CloseIdleConnections()
+}
+
+func (w *Way) newClient(http2 bool) *http.Transport {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(http2)
 	return &http.Transport{
 		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return w.dialFor(ctx) },
 		TLSClientConfig:     &tls.Config{RootCAs: w.cfg.Roots, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout: headerTimeout,
-		ForceAttemptHTTP2:   true,
+		Protocols:           protocols,
 		MaxIdleConnsPerHost: maxIdle,
 		IdleConnTimeout:     keepAlive,
 		DisableCompression:  true, // what the container asked for is what is asked for
@@ -206,7 +226,7 @@ func (k *kept) Close() error {
 // handle judges one request and passes it on.
 func (w *Way) handle(rw http.ResponseWriter, r *http.Request) {
 	c := r.Context().Value(connKey{}).(*conn)
-	q := &request{conn: c, dest: c.dest, method: r.Method, upgrade: r.Header.Get("Upgrade") != ""}
+	q := &request{conn: c, dest: c.dest, major: r.ProtoMajor, method: r.Method, upgrade: r.Header.Get("Upgrade") != ""}
 	if status, reason, note := w.admitRequest(q, r); reason != "" {
 		w.refuseRequest(rw, q, status, reason, note)
 		return
@@ -253,13 +273,14 @@ type quiet struct {
 func (t quiet) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(context.WithValue(t.way.open, requestKey{}, t.q))
 	context.AfterFunc(r.Context(), cancel) // the request's own end, which outlives the response's body
-	return t.way.client.RoundTrip(r.WithContext(ctx))
+	return t.way.client.of(t.q.major).RoundTrip(r.WithContext(ctx))
 }
 
 // request is one request as it is judged, and as it is sent.
 type request struct {
 	conn    *conn
 	dest    netpolicy.Dest // the connection's, with the calls that are in flight now
+	major   int            // version of HTTP
 	scheme  string
 	method  string
 	path    string // canonical
