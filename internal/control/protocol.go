@@ -20,7 +20,8 @@ type Op string
 const (
 	OpVersion  Op = "version"
 	OpStart    Op = "start"
-	OpRun      Op = "run" // start, and kill when the connection ends
+	OpRun      Op = "run"    // start, and kill when the connection ends
+	OpReload   Op = "reload" // put the changed rules of server.yaml in force
 	OpStop     Op = "stop"
 	OpKill     Op = "kill"
 	OpRevive   Op = "revive"
@@ -46,9 +47,9 @@ type Request struct {
 	Tool     mcprun.ToolName   `json:"tool,omitzero"`
 	All      bool              `json:"all,omitzero"`      // kill, revive: everything
 	Why      string            `json:"why,omitzero"`      // kill, revive
-	Manifest []byte            `json:"manifest,omitzero"` // start, run, lock: server.yaml
+	Manifest []byte            `json:"manifest,omitzero"` // start, run, lock, reload: server.yaml
 	File     string            `json:"file,omitzero"`     // its absolute path: for messages, and for relative paths in it
-	Lock     []byte            `json:"lock,omitzero"`     // start, run: server.lock
+	Lock     []byte            `json:"lock,omitzero"`     // start, run, reload: server.lock
 	Lines    int               `json:"lines,omitzero"`    // logs: how many of the last
 	Follow   bool              `json:"follow,omitzero"`   // logs
 	Files    bool              `json:"files,omitzero"`    // connect: stdin and stdout come with the request
@@ -66,6 +67,7 @@ type Reply struct {
 type Result struct {
 	Version *Version       `json:"version,omitzero"`
 	Server  *ServerStatus  `json:"server,omitzero"`
+	Changed *RuleChange    `json:"changed,omitzero"`
 	Servers []ServerStatus `json:"servers,omitzero"`
 	Kills   []string       `json:"kills,omitzero"` // thrown switches, as text
 	Killed  *KillReport    `json:"killed,omitzero"`
@@ -163,4 +165,11 @@ type KillStep struct {
 	Step    string  `json:"step"`
 	AfterMS float64 `json:"afterMs"` // since the request
 	Note    string  `json:"note,omitzero"`
+}
+
+// RuleChange is what a reload put in force: egress rules as server.yaml has them.
+type RuleChange struct {
+	Server  mcprun.ServerName `json:"server"`
+	Added   []string          `json:"added"`
+	Removed []string          `json:"removed"`
 }

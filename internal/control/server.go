@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/internal/accept"
 )
 
 // requestDeadline bounds how long a peer may take to send its request, so that
@@ -119,15 +120,12 @@ func Listen(path string, access Access, handle Handler, denied Denied) (*Server,
 	return &Server{ln: ln, access: access, handle: handle, denied: denied, slots: make(chan struct{}, maxConnections)}, nil
 }
 
-// Serve accepts until Close.
-func (s *Server) Serve(ctx context.Context) error {
+// Serve accepts until Close, whatever else happens: this is how a human kills.
+func (s *Server) Serve(ctx context.Context) {
 	for {
-		conn, err := s.ln.AcceptUnix()
-		if errors.Is(err, net.ErrClosed) {
-			return nil
-		}
+		conn, err := accept.Next(s.ln.AcceptUnix)
 		if err != nil {
-			return fmt.Errorf("accepting a request: %w", err)
+			return // closed
 		}
 		select {
 		case s.slots <- struct{}{}:

@@ -81,6 +81,9 @@ func Run(ctx context.Context, opts Options, ready func()) error {
 	}
 	defer unlock()
 	d := &Daemon{opts: opts, stop: stop, servers: make(map[mcprun.ServerName]*server), seen: egress.NewSeen(), resolver: &net.Resolver{PreferGo: true}}
+	if err := raiseFiles(); err != nil {
+		opts.Log.Warn("few files can be open at a time; many connections of containers may be refused", "err", err)
+	}
 	if err := d.open(ctx); err != nil {
 		return errors.Join(err, d.close())
 	}
@@ -89,22 +92,33 @@ func Run(ctx context.Context, opts Options, ready func()) error {
 		return errors.Join(err, d.close())
 	}
 	failpoint.Hit("daemon.listening")
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(ctx) }()
+	go srv.Serve(ctx)
 	go d.watchSignal(ctx)
 	d.opts.Log.Info("ready", "socket", opts.Dirs.Socket(), "pid", os.Getpid())
 	ready()
-	select {
-	case <-ctx.Done():
-	case err = <-served:
-	}
+	<-ctx.Done()
 	d.opts.Log.Info("stopping")
 	failpoint.Hit("daemon.stopping")
-	err = errors.Join(err, srv.Close())
+	err = srv.Close()
 	d.stopAll(context.WithoutCancel(ctx))
 	failpoint.Hit("daemon.servers-stopped")
 	srv.Wait()
 	return errors.Join(err, d.close(), os.RemoveAll(opts.Dirs.Socket()))
+}
+
+// maxFiles is how many files the daemon may have open: a server takes at most a
+// thousand for its connections, and there may be hundreds of servers.
+const maxFiles = 1 << 19
+
+// raiseFiles raises the limit of open files, which a shell often sets to a thousand.
+func raiseFiles() error {
+	var l unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
+		return err
+	}
+	l.Max = max(l.Max, maxFiles)
+	l.Cur = max(l.Cur, maxFiles)
+	return unix.Setrlimit(unix.RLIMIT_NOFILE, &l)
 }
 
 // watchSignal kills everything on SIGUSR1.

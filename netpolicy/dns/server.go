@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+	"golang.org/x/net/netutil"
 
+	"github.com/mcprun/mcprun/internal/accept"
 	"github.com/mcprun/mcprun/netpolicy"
 	"github.com/mcprun/mcprun/netpolicy/netns"
 	"github.com/mcprun/mcprun/netpolicy/nft"
@@ -20,6 +22,9 @@ const (
 	maxQuestions = 64
 	// timeToLive of an answer: addresses never change, so a container may keep them.
 	timeToLive = 60
+	// maxStreams bounds the connections over TCP at a time, of each family: each takes
+	// a file of the daemon's. What comes above it waits for one to end.
+	maxStreams = 16
 	// streamTimeout bounds a connection on which nothing is asked.
 	streamTimeout = 5 * time.Second
 	// streamQuestions bounds the questions of one connection.
@@ -64,7 +69,7 @@ func (s *Server) listen(ns *netns.NS, at netip.AddrPort) error {
 	if err != nil {
 		return err
 	}
-	s.start(&dns.Server{Listener: stream, Handler: s, MaxTCPQueries: streamQuestions,
+	s.start(&dns.Server{Listener: netutil.LimitListener(accept.Listener{Listener: stream}, maxStreams), Handler: s, MaxTCPQueries: streamQuestions,
 		IdleTimeout: func() time.Duration { return streamTimeout }, ReadTimeout: streamTimeout, WriteTimeout: streamTimeout})
 	return nil
 }
