@@ -17,6 +17,7 @@
 package manifest
 
 import (
+	"reflect"
 	"time"
 
 	"github.com/mcprun/mcprun"
@@ -41,6 +42,25 @@ type Server struct {
 	Egress      []netpolicy.Rule // nil: no network at all
 	Credentials []Credential     // sorted by name
 	Notes       []Note           // what is allowed and still worth a look
+}
+
+// Changed names the keys of server.yaml in which two servers differ.
+func Changed(a, b *Server) []string {
+	var keys []string
+	for _, f := range []struct {
+		key  string
+		a, b any
+	}{
+		{"name", a.Name, b.Name}, {"image", a.Image, b.Image}, {"command", a.Command, b.Command}, {"workdir", a.WorkDir, b.WorkDir},
+		{"environment", a.Environment, b.Environment}, {"profile", a.Profile, b.Profile}, {"files", a.Files, b.Files}, {"tmp", a.Tmp, b.Tmp},
+		{"resources", a.Resources, b.Resources}, {"timeouts", a.Timeouts, b.Timeouts}, {"tools", a.Tools, b.Tools}, {"grants", a.Grants, b.Grants},
+		{"egress", a.Egress, b.Egress}, {"credentials", a.Credentials, b.Credentials},
+	} {
+		if !reflect.DeepEqual(f.a, f.b) {
+			keys = append(keys, f.key)
+		}
+	}
+	return keys
 }
 
 // Image says which image to start: exactly one of Ref and Path is set.

@@ -81,6 +81,9 @@ func noteEgress(s *Server, add adder) {
 		if r.Grant.Private {
 			add(egressPath(i), "the server can reach %s inside your network, this machine included", r.Host)
 		}
+		if r.Resolves() {
+			add(egressPath(i), "%s answers DNS over HTTPS: names that the server asks for there are seen by whoever owns them, and by no rule", r.Host)
+		}
 		if r.Protocol == netpolicy.TLS && !r.Inspect {
 			add(egressPath(i), "what the server sends to %s is not read; with inspect: true methods and paths can be bound", r.Host)
 		}

@@ -85,6 +85,17 @@ func (p Policy) Rules() []Rule { return copyRules(p.rules) }
 // At returns one rule; its lists are the policy's own and must not be changed.
 func (p Policy) At(i int) Rule { return p.rules[i] }
 
+// About returns a copy of the rules about a host and port, in their order.
+func (p Policy) About(h Host, port uint16) []Rule {
+	var out []Rule
+	for _, r := range p.rules {
+		if r.Host.Match(h) && r.Port == port {
+			out = append(out, r)
+		}
+	}
+	return copyRules(out)
+}
+
 // Inspects reports whether any rule ends TLS at our proxy.
 func (p Policy) Inspects() bool {
 	return slices.ContainsFunc(p.rules, func(r Rule) bool { return r.Inspect })

@@ -37,6 +37,8 @@ func (r Rule) readsRequests() bool {
 }
 
 const (
+	// portDNS is taken inside every container.
+	portDNS = 53
 	// maxList bounds each list of a rule: longer ones are generated, and nobody
 	// reads them. It also bounds the work that one request can cause.
 	maxList = 64
@@ -83,6 +85,9 @@ func (r Rule) checkTarget() (faults []Fault) {
 	}
 	if r.Port == 0 {
 		faults = append(faults, Fault{"port", "missing", "a rule names a host and a port"})
+	}
+	if r.Port == portDNS {
+		faults = append(faults, Fault{"port", "53 is where the container's own name stub answers", "names need no rule: each host that a rule names resolves"})
 	}
 	if r.Protocol != TLS && r.Protocol != HTTP && r.Protocol != TCP {
 		faults = append(faults, Fault{"protocol", "missing or unknown", "write tls, http or tcp"})

@@ -45,6 +45,7 @@ func TestRuleFaults(t *testing.T) {
 		{"", with(seen, func(r *netpolicy.Rule) { r.WebSocket = true }), nil},
 		{"T25", with(good, func(r *netpolicy.Rule) { r.Host = netpolicy.Pattern{} }), []string{"host: missing"}},
 		{"T25", with(good, func(r *netpolicy.Rule) { r.Port = 0 }), []string{"port: missing"}},
+		{"T5", with(good, func(r *netpolicy.Rule) { r.Port, r.Protocol = 53, netpolicy.TCP }), []string{"port: 53 is where the container's own name stub answers"}},
 		{"T25", netpolicy.Rule{}, []string{"host: missing", "port: missing", "protocol: missing"}},
 		{"", with(good, func(r *netpolicy.Rule) { r.Protocol = 9 }), []string{"protocol: missing or unknown"}},
 		{"", with(good, func(r *netpolicy.Rule) { r.Methods = []string{"GET"} }), []string{"methods: requests of this rule are not read"}},
@@ -190,6 +191,24 @@ func TestReasons(t *testing.T) {
 		"method", "path", "websocket", "limit", "name", "literal", "authority", "killed"} {
 		if r.Sentence() == unknown {
 			t.Errorf("%s has no sentence", r)
+		}
+	}
+}
+
+// T8: a resolver that an allowed host is takes names wherever their owners are.
+func TestResolves(t *testing.T) {
+	for _, c := range []struct {
+		rule netpolicy.Rule
+		want bool
+	}{
+		{tlsRule(t, "dns.google", 443), true},
+		{tlsRule(t, "*.cloudflare-dns.com", 443), true},
+		{inspected(t, "dns.google", []string{"GET"}, "/**"), true},
+		{inspected(t, "dns.google", []string{"GET"}, "/resolve"), false},
+		{tlsRule(t, "api.example.com", 443), false},
+	} {
+		if got := c.rule.Resolves(); got != c.want {
+			t.Errorf("%s: %v, want %v", c.rule, got, c.want)
 		}
 	}
 }

@@ -67,6 +67,11 @@ var echoScript string
 // do with every host: what cannot be judged is refused (docs/egress.md).
 const chromiumPolicy = `{"EncryptedClientHelloEnabled": false}` + "\n"
 
+// fetchJava prints what a URL answers.
+//
+//go:embed files/Fetch.java
+var fetchJava string
+
 //go:embed files/playwright.json
 var playwrightConfig string
 
@@ -151,6 +156,7 @@ func allRecipes() map[string]recipe {
 		git,
 		commands,
 		netClients(commands, shell),
+		java(commands, shell),
 		nodeServer("fetch", "mcp-server-fetch-typescript", "build/index.js"),
 		playwright(),
 		{
@@ -180,7 +186,7 @@ func allRecipes() map[string]recipe {
 func netClients(commands recipe, shell layerSpec) recipe {
 	// Debian's psql on the path is a Perl script that finds the real one.
 	const psql = "#!/bin/sh\nexec /usr/lib/postgresql/*/bin/psql \"$@\"\n"
-	clients := debs("clients", "bind9-dnsutils", "git", "openssl", "postgresql-client", "python3", "python3-requests")
+	clients := debs("clients", "bind9-dnsutils", "git", "openssl", "postgresql-client", "python3", "python3-pip", "python3-requests")
 	clients.Over = slices.Concat(clients.Over, shell.Debs)
 	clients.Files = []file{{Path: "usr/local/bin/psql", Mode: 0o755, Text: psql}}
 	npm := layerSpec{Name: "npm", Npm: []string{"npm"}, Files: []file{{Path: "usr/local/bin/npm", Link: "/app/node_modules/npm/bin/npm-cli.js"}}}
@@ -189,6 +195,18 @@ func netClients(commands recipe, shell layerSpec) recipe {
 	net.Layers = append(slices.Clone(commands.Layers), clients, npm, layerSpec{Name: "netclient", Go: "./integration/netclient"})
 	net.Env = []string{"PYTHONDONTWRITEBYTECODE=1"}
 	return net
+}
+
+// java is the image of commands with a Java runtime, which has a trust store and a
+// resolver of its own. The compiler is in it for programs of one source file.
+func java(commands recipe, shell layerSpec) recipe {
+	jdk := debs("java", "openjdk-17-jdk-headless")
+	jdk.Over = slices.Concat(jdk.Over, shell.Debs)
+	jdk.Files = []file{{Path: "usr/local/bin/java", Link: "/usr/lib/jvm/java-17-openjdk-amd64/bin/java"}, {Path: "app/Fetch.java", Mode: 0o644, Text: fetchJava}}
+	r := commands
+	r.Name = "java"
+	r.Layers = append(slices.Clone(commands.Layers), jdk)
+	return r
 }
 
 // playwright drives Debian's Chromium itself, not the script around it, which

@@ -44,9 +44,15 @@ func newWorld(t *testing.T, env ...string) *world {
 // newWorldIn starts a daemon in a lab that is there; env is added to its environment.
 func newWorldIn(t *testing.T, l *lab.Lab, env ...string) *world {
 	t.Helper()
+	return newWorldBehind(t, l, nil, env...)
+}
+
+// newWorldBehind has words before the daemon's command: what changes its surroundings.
+func newWorldBehind(t *testing.T, l *lab.Lab, before []string, env ...string) *world {
+	t.Helper()
 	testenv.Need(t, "root", "containerd", "images", "netfilter")
 	d := harness.Prepare(t)
-	d.Wrap = func(argv []string) []string { return l.Wrap(lab.Site, argv) }
+	d.Wrap = func(argv []string) []string { return l.Wrap(lab.Site, slices.Concat(before, argv)) }
 	w := &world{t, l, d, append(env, "SSL_CERT_FILE="+l.CA.File)}
 	w.restart()
 	if err := os.Mkdir(filepath.Join(d.Dir, "lab"), 0o755); err != nil {
@@ -99,19 +105,34 @@ type attempt struct {
 // try runs the client program in the container.
 func (w *world) try(name string, args ...string) attempt {
 	w.t.Helper()
-	quoted := make([]string, len(args))
-	for i, a := range args {
-		quoted[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+	return w.tries(name, args)[0]
+}
+
+// tries runs it several times, one after the other, in one call.
+func (w *world) tries(name string, all ...[]string) []attempt {
+	w.t.Helper()
+	var command strings.Builder
+	for _, args := range all {
+		command.WriteString("/app/netclient")
+		for _, a := range args {
+			command.WriteString(" '" + strings.ReplaceAll(a, "'", `'\''`) + "'")
+		}
+		command.WriteString("; ")
 	}
-	// The call lasts a moment longer than the attempt: a packet that the kernel
+	// The call lasts a moment longer than the attempts: a packet that the kernel
 	// refused is reported just after it.
-	out := w.sh(name, "/app/netclient "+strings.Join(quoted, " ")+"; sleep 0.1")
-	start := strings.Index(out, "{")
-	var a attempt
-	if start < 0 || json.Unmarshal([]byte(firstLine(out[start:])), &a) != nil {
-		w.t.Fatalf("netclient %q: %s", args, out)
+	out := w.sh(name, command.String()+"sleep 0.1")
+	var said []attempt
+	for line := range strings.Lines(out) {
+		var a attempt
+		if strings.HasPrefix(line, "{") && json.Unmarshal([]byte(line), &a) == nil {
+			said = append(said, a)
+		}
 	}
-	return a
+	if len(said) != len(all) {
+		w.t.Fatalf("netclient %q: %s", all, out)
+	}
+	return said
 }
 
 func firstLine(s string) string {

@@ -82,8 +82,8 @@ func raw(ctx context.Context, args []string) (any, error) {
 	text := "hello\n"
 	if len(args) == 2 {
 		var err error
-		if text, err = strconv.Unquote(`"` + args[1] + `"`); err != nil {
-			return nil, fmt.Errorf("the text %q is badly escaped: %w", args[1], err)
+		if text, err = unescape(args[1]); err != nil {
+			return nil, err
 		}
 	}
 	conn, err := dial(ctx, net.Dialer{}, "tcp", args[0])
@@ -109,6 +109,15 @@ func raw(ctx context.Context, args []string) (any, error) {
 		conn.SetReadDeadline(time.Now().Add(settle))
 	}
 	return l, nil
+}
+
+// unescape reads a text with the escapes of Go's strings.
+func unescape(s string) (string, error) {
+	text, err := strconv.Unquote(`"` + s + `"`)
+	if err != nil {
+		return "", fmt.Errorf("the text %q is badly escaped: %w", s, err)
+	}
+	return text, nil
 }
 
 // udp sends one datagram and waits for one.
@@ -142,7 +151,10 @@ type session struct {
 func handshake(ctx context.Context, args []string) (any, error) {
 	name := ""
 	if len(args) == 2 {
-		name = args[1]
+		var err error
+		if name, err = unescape(args[1]); err != nil {
+			return nil, err
+		}
 	}
 	conn, err := dial(ctx, net.Dialer{}, "tcp", args[0])
 	if err != nil {

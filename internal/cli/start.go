@@ -169,6 +169,36 @@ func (a *App) foreground(req control.Request) error {
 	}
 }
 
+func (a *App) reloadCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "reload SERVER.YAML", Short: "put changed egress rules in force while the server runs", Args: cobra.ExactArgs(1),
+		Long: "Put the egress rules of the file in force for the server that runs. Connections whose rules are not the same as before are cut.\nWhere the file is broken, or more than egress has changed, nothing happens and the old rules stay.",
+		RunE: func(_ *cobra.Command, args []string) error {
+			req, err := startRequest(control.OpReload, args[0])
+			if err != nil {
+				return err
+			}
+			res, err := a.do(req)
+			if err != nil {
+				return err
+			}
+			return a.print(res.Changed, func(w io.Writer) { a.showRules(w, res.Changed) })
+		},
+	}
+}
+
+func (a *App) showRules(w io.Writer, c *control.RuleChange) {
+	for _, r := range c.Added {
+		fmt.Fprintln(w, a.colour(green, "+"), r)
+	}
+	for _, r := range c.Removed {
+		fmt.Fprintln(w, a.colour(red, "-"), r)
+	}
+	if len(c.Added)+len(c.Removed) == 0 {
+		fmt.Fprintf(a.Err, "mcprun: the rules of %s are as they were\n", c.Server)
+	}
+}
+
 func (a *App) stopCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "stop NAME", Short: "stop a server; it can be started again", Args: cobra.ExactArgs(1),

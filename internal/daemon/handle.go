@@ -46,6 +46,8 @@ func (d *Daemon) do(ctx context.Context, c *control.Call) (*control.Result, erro
 		return d.start(ctx, c)
 	case control.OpRun:
 		return d.runForeground(ctx, c)
+	case control.OpReload:
+		return d.reload(c)
 	case control.OpStop:
 		return d.stopOne(ctx, c)
 	case control.OpKill:

@@ -27,6 +27,7 @@ import (
 
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/audit"
+	"github.com/mcprun/mcprun/internal/accept"
 	"github.com/mcprun/mcprun/netpolicy"
 	"github.com/mcprun/mcprun/netpolicy/dns"
 	"github.com/mcprun/mcprun/netpolicy/netns"
@@ -96,7 +97,9 @@ type Way struct {
 	client    clients
 	buffers   buffers
 	redaction redaction
-	limits    []*ruleLimits
+	rules     atomic.Pointer[ruleSet]
+	changing  sync.Mutex // held by the one change of rules under way
+	ports     []uint16   // at which a listener stands
 	addresses addressCache
 	noisy     noise
 
@@ -120,7 +123,8 @@ const maxConnections = 512
 // Open makes the namespace, its listeners and its rules. The container is to be
 // started after it returned, so that no program runs before the listeners stand.
 func Open(cfg Config) (_ *Way, err error) {
-	w := &Way{cfg: cfg, conns: make(map[*conn]struct{}), kept: make(map[*kept]struct{}), limits: newLimits(cfg.Policy)}
+	w := &Way{cfg: cfg, conns: make(map[*conn]struct{}), kept: make(map[*kept]struct{})}
+	w.rules.Store(newRules(cfg.Policy, nil))
 	w.open, w.shut = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
@@ -153,31 +157,55 @@ func Open(cfg Config) (_ *Way, err error) {
 
 var anyAddress = []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
 
-func (w *Way) listen() error {
-	ports := []uint16{transparentPort}
-	if w.cfg.Mode == Ports {
-		ports = w.cfg.Policy.Ports()
+func (w *Way) listen() (err error) {
+	if err := w.listenAt(w.cfg.Policy.Ports()); err != nil {
+		return err
+	}
+	w.stub, err = dns.Serve(w.ns, w.cfg.Names, w, w.denyName)
+	return err
+}
+
+// listenAt opens the listeners that are missing for connections to these ports.
+func (w *Way) listenAt(ports []uint16) error {
+	if w.cfg.Mode == Transparent {
+		ports = []uint16{transparentPort}
 	}
 	for _, port := range ports {
+		if slices.Contains(w.ports, port) {
+			continue
+		}
 		for _, a := range anyAddress {
 			ln, err := w.ns.ListenTCP(netip.AddrPortFrom(a, port), w.cfg.Mode == Transparent)
 			if err != nil {
 				return err
 			}
-			w.listeners = append(w.listeners, ln)
-			w.wg.Go(func() { w.accept(ln) })
+			if err := w.keepListener(ln); err != nil {
+				return err
+			}
 		}
+		w.ports = append(w.ports, port)
 	}
-	var err error
-	w.stub, err = dns.Serve(w.ns, w.cfg.Names, w.cfg.Policy, w.denyName)
-	return err
+	return nil
+}
+
+// keepListener puts a listener on the list of those that Close closes.
+func (w *Way) keepListener(ln *net.TCPListener) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.cause != nil {
+		ln.Close()
+		return w.cause
+	}
+	w.listeners = append(w.listeners, ln)
+	w.wg.Go(func() { w.accept(ln) })
+	return nil
 }
 
 func (w *Way) accept(ln *net.TCPListener) {
 	for {
-		c, err := ln.AcceptTCP()
+		c, err := accept.Next(ln.AcceptTCP)
 		if err != nil {
-			return
+			return // closed
 		}
 		w.wg.Go(func() { w.serve(c) })
 	}
@@ -206,12 +234,13 @@ func (w *Way) Close(cause error) {
 	}
 	open := slices.Collect(maps.Keys(w.conns))
 	idle := slices.Collect(maps.Keys(w.kept))
+	listeners := w.listeners
 	w.mu.Unlock()
 	if !first {
 		return
 	}
 	w.shut()
-	for _, ln := range w.listeners {
+	for _, ln := range listeners {
 		ln.Close()
 	}
 	for _, c := range open {
@@ -285,6 +314,7 @@ func (w *Way) Recheck() {
 type conn struct {
 	way      *Way
 	client   *net.TCPConn
+	rules    *ruleSet // those that it was judged by
 	dest     netpolicy.Dest
 	decision netpolicy.Decision
 	rule     int // the one of those that allow it that pays for it
@@ -325,7 +355,7 @@ func (c *conn) cut() {
 	}
 }
 
-func (c *conn) limits() *ruleLimits { return c.way.limits[c.rule] }
+func (c *conn) limits() *ruleLimits { return c.rules.limits[c.rule] }
 
 // end cuts what is left of it and takes it off the lists.
 func (c *conn) end() {
@@ -344,7 +374,7 @@ func reset(c *net.TCPConn) {
 
 func (c *conn) toolBound() bool {
 	for _, i := range c.decision.Rules {
-		if len(c.way.cfg.Policy.At(i).Tools) == 0 {
+		if len(c.rules.policy.At(i).Tools) == 0 {
 			return false
 		}
 	}
@@ -354,7 +384,7 @@ func (c *conn) toolBound() bool {
 func (c *conn) allowedFor(flights []Flight) bool {
 	d := c.dest
 	d.InFlight = tools(flights)
-	return c.way.cfg.Policy.Connect(d).Allowed()
+	return c.rules.policy.Connect(d).Allowed()
 }
 
 func tools(flights []Flight) []mcprun.ToolName {

@@ -17,27 +17,23 @@ type ruleLimits struct {
 	bytes *atomic.Int64 // nil: no bound
 }
 
-func newLimits(p netpolicy.Policy) []*ruleLimits {
-	var out []*ruleLimits
-	for _, r := range p.Rules() {
-		l := &ruleLimits{most: int64(r.Limits.Connections)}
-		if r.Limits.PerMinute > 0 {
-			l.rate = rate.NewLimiter(rate.Every(time.Minute/time.Duration(r.Limits.PerMinute)), r.Limits.PerMinute)
-		}
-		if r.Limits.Bytes > 0 {
-			l.bytes = new(atomic.Int64)
-			l.bytes.Store(r.Limits.Bytes)
-		}
-		out = append(out, l)
+func newLimits(r netpolicy.Rule) *ruleLimits {
+	l := &ruleLimits{most: int64(r.Limits.Connections)}
+	if r.Limits.PerMinute > 0 {
+		l.rate = rate.NewLimiter(rate.Every(time.Minute/time.Duration(r.Limits.PerMinute)), r.Limits.PerMinute)
 	}
-	return out
+	if r.Limits.Bytes > 0 {
+		l.bytes = new(atomic.Int64)
+		l.bytes.Store(r.Limits.Bytes)
+	}
+	return l
 }
 
 // admit finds, among the rules that allow a connection, the first that has room
 // for it. That rule pays for all that the connection does.
-func (w *Way) admit(rules []int) (rule int, ok bool) {
+func (s *ruleSet) admit(rules []int) (rule int, ok bool) {
 	for _, i := range rules {
-		l := w.limits[i]
+		l := s.limits[i]
 		if n := l.open.Add(1); l.most > 0 && n > l.most || !l.once() {
 			l.open.Add(-1)
 			continue

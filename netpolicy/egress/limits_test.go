@@ -11,7 +11,7 @@ import (
 )
 
 // limited is a way out whose rules, for hosts of their own, have the limits.
-func limited(t testing.TB, limits ...netpolicy.Limits) *Way {
+func limited(t testing.TB, limits ...netpolicy.Limits) *ruleSet {
 	t.Helper()
 	var rules []netpolicy.Rule
 	for i, l := range limits {
@@ -25,7 +25,7 @@ func limited(t testing.TB, limits ...netpolicy.Limits) *Way {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &Way{limits: newLimits(p)}
+	return newRules(p, nil)
 }
 
 // crowd runs f from 64 goroutines at once.
@@ -43,11 +43,11 @@ func crowd(f func()) {
 // ended makes room.
 func TestConnectionsAreBounded(t *testing.T) {
 	const most = 8
-	w := limited(t, netpolicy.Limits{Connections: most})
+	rules := limited(t, netpolicy.Limits{Connections: most})
 	var open, peak, admitted atomic.Int64
 	crowd(func() {
 		for range 2000 {
-			if _, ok := w.admit([]int{0}); !ok {
+			if _, ok := rules.admit([]int{0}); !ok {
 				continue
 			}
 			admitted.Add(1)
@@ -55,14 +55,14 @@ func TestConnectionsAreBounded(t *testing.T) {
 			for p := peak.Load(); n > p && !peak.CompareAndSwap(p, n); p = peak.Load() {
 			}
 			open.Add(-1)
-			w.limits[0].open.Add(-1) // as conn.end does
+			rules.limits[0].open.Add(-1) // as conn.end does
 		}
 	})
 	if peak.Load() > most || admitted.Load() == 0 {
 		t.Errorf("%d were open at once, at most %d; %d admitted", peak.Load(), most, admitted.Load())
 	}
 	for i := range most + 1 {
-		if _, ok := w.admit([]int{0}); ok != (i < most) {
+		if _, ok := rules.admit([]int{0}); ok != (i < most) {
 			t.Errorf("connection %d afterwards: %v, want the first %d", i+1, ok, most)
 		}
 	}
@@ -72,11 +72,11 @@ func TestConnectionsAreBounded(t *testing.T) {
 // open.
 func TestRateIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := limited(t, netpolicy.Limits{PerMinute: 60})
+		rules := limited(t, netpolicy.Limits{PerMinute: 60})
 		var admitted atomic.Int64
 		crowd(func() {
 			for range 10 {
-				if _, ok := w.admit([]int{0}); ok {
+				if _, ok := rules.admit([]int{0}); ok {
 					admitted.Add(1)
 				}
 			}
@@ -84,15 +84,15 @@ func TestRateIsBounded(t *testing.T) {
 		if n := admitted.Load(); n != 60 {
 			t.Errorf("%d connections at once, want 60", n)
 		}
-		if n := w.limits[0].open.Load(); n != 60 {
+		if n := rules.limits[0].open.Load(); n != 60 {
 			t.Errorf("%d count as open, want the 60 that were admitted", n)
 		}
 		for i := range 3 {
 			time.Sleep(time.Second)
-			if _, ok := w.admit([]int{0}); !ok {
+			if _, ok := rules.admit([]int{0}); !ok {
 				t.Errorf("second %d: no connection more", i+1)
 			}
-			if _, ok := w.admit([]int{0}); ok {
+			if _, ok := rules.admit([]int{0}); ok {
 				t.Errorf("second %d: two connections more", i+1)
 			}
 		}
@@ -102,16 +102,16 @@ func TestRateIsBounded(t *testing.T) {
 // A rule without room leaves a connection to the next that allows it, and one that
 // has room pays.
 func TestTheNextRulePays(t *testing.T) {
-	w := limited(t, netpolicy.Limits{Connections: 1}, netpolicy.Limits{PerMinute: 1}, netpolicy.Limits{})
+	rules := limited(t, netpolicy.Limits{Connections: 1}, netpolicy.Limits{PerMinute: 1}, netpolicy.Limits{})
 	for i, want := range []int{0, 1, 2, 2} {
-		if got, ok := w.admit([]int{0, 1, 2}); got != want || !ok {
+		if got, ok := rules.admit([]int{0, 1, 2}); got != want || !ok {
 			t.Errorf("connection %d: rule %d, %v; want %d", i+1, got, ok, want)
 		}
 	}
-	if got, ok := w.admit([]int{0, 1}); ok {
+	if got, ok := rules.admit([]int{0, 1}); ok {
 		t.Errorf("rule %d pays, and none has room", got)
 	}
-	if _, ok := w.admit(nil); ok {
+	if _, ok := rules.admit(nil); ok {
 		t.Error("admitted by no rule")
 	}
 }

@@ -39,7 +39,7 @@ func (c *conn) event(r netpolicy.Reason) event {
 		spoken = c.decision.Protocol
 		e.protocol = spoken.String()
 	}
-	e.suggest = c.way.cfg.Policy.Suggest(c.dest, r, spoken, "", "")
+	e.suggest = c.way.now().policy.Suggest(c.dest, r, spoken, "", "")
 	return e
 }
 
@@ -104,7 +104,7 @@ func ruleOf(r netpolicy.Reason) string {
 func (w *Way) denyName(name string, reason netpolicy.Reason) {
 	e := event{host: name, reason: reason, protocol: "dns"}
 	if h, err := netpolicy.ParseHost(name); err == nil {
-		e.suggest = w.cfg.Policy.Suggest(netpolicy.Dest{Host: h}, reason, 0, "", "")
+		e.suggest = w.now().policy.Suggest(netpolicy.Dest{Host: h}, reason, 0, "", "")
 	}
 	w.deny(e)
 }
@@ -216,7 +216,7 @@ func (w *Way) refuseRequest(rw http.ResponseWriter, q *request, status int, reas
 	c := q.conn
 	e := c.allowed()
 	e.reason, e.method, e.path, e.note = reason, q.method, q.path, note
-	e.suggest = w.cfg.Policy.Suggest(q.dest, reason, c.decision.Protocol, q.method, q.path)
+	e.suggest = w.now().policy.Suggest(q.dest, reason, c.decision.Protocol, q.method, q.path)
 	w.deny(e)
 	text := "mcprun refused this request: " + reason.Sentence()
 	if note != "" {

@@ -15,7 +15,7 @@ import (
 
 // serve carries one connection from its first byte to its record of close.
 func (w *Way) serve(client *net.TCPConn) {
-	c := &conn{way: w, client: client, began: time.Now()}
+	c := &conn{way: w, client: client, rules: w.now(), began: time.Now()}
 	if !c.place() || !c.join() {
 		c.end()
 		return
@@ -56,13 +56,13 @@ func (c *conn) place() bool {
 	if host, ok := w.cfg.Names.Host(to.Addr()); ok {
 		c.dest.Host = host
 	}
-	c.decision = w.cfg.Policy.Connect(c.dest)
+	c.decision = c.rules.policy.Connect(c.dest)
 	if !c.decision.Allowed() {
 		c.refuse(c.decision.Reason)
 		return false
 	}
 	var ok bool
-	if c.rule, ok = w.admit(c.decision.Rules); !ok {
+	if c.rule, ok = c.rules.admit(c.decision.Rules); !ok {
 		c.refuse(netpolicy.ReasonLimit)
 		return false
 	}
@@ -71,8 +71,8 @@ func (c *conn) place() bool {
 }
 
 // join puts the connection on the list of those that are cut from outside. The
-// call that it was allowed for may have ended since it was judged; from now on the
-// end of the last one cuts it.
+// call that it was allowed for may have ended since it was judged, or the rules have
+// changed; from now on either cuts it.
 func (c *conn) join() bool {
 	if err := c.way.enter(c); err != nil {
 		c.refuse(reasonOf(err))
@@ -80,6 +80,10 @@ func (c *conn) join() bool {
 	}
 	if c.toolBound() && !c.allowedFor(c.way.cfg.InFlight()) {
 		c.refuse(netpolicy.ReasonTool)
+		return false
+	}
+	if !c.survives(c.way.now()) {
+		c.refuse(netpolicy.ReasonClosed)
 		return false
 	}
 	return true

@@ -309,15 +309,18 @@ func (w *Way) admitRequest(q *request, r *http.Request) (status int, reason netp
 	if q.path, err = netpolicy.CanonicalPath(target); err != nil {
 		return http.StatusBadRequest, netpolicy.ReasonPath, err.Error()
 	}
+	if reason, note := overrides(r.Header); reason != "" {
+		return http.StatusForbidden, reason, note
+	}
 	if q.upgrade && !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
 		return http.StatusForbidden, netpolicy.ReasonWebSocket, "only WebSocket can be allowed"
 	}
 	q.dest.InFlight = tools(w.cfg.InFlight())
-	d := w.cfg.Policy.Request(q.dest, q.method, q.path, q.upgrade)
+	d := c.rules.policy.Request(q.dest, q.method, q.path, q.upgrade)
 	if !d.Allowed() {
 		return http.StatusForbidden, d.Reason, ""
 	}
-	if !w.limits[d.Rules[0]].once() {
+	if !c.rules.limits[d.Rules[0]].once() {
 		return http.StatusTooManyRequests, netpolicy.ReasonLimit, ""
 	}
 	addrs, err := w.resolve(r.Context(), c.dest.Host)
@@ -330,6 +333,24 @@ func (w *Way) admitRequest(q *request, r *http.Request) (status int, reason netp
 		return http.StatusForbidden, reason, joinAddrs(addrs)
 	}
 	return 0, "", ""
+}
+
+// overriding are headers by which some hosts, and what stands before them, take
+// another method or path for the request's own: what was judged would not be what
+// is done.
+var overriding = map[string]netpolicy.Reason{
+	"X-Http-Method-Override": netpolicy.ReasonMethod, "X-Http-Method": netpolicy.ReasonMethod, "X-Method-Override": netpolicy.ReasonMethod,
+	"X-Original-Url": netpolicy.ReasonPath, "X-Rewrite-Url": netpolicy.ReasonPath, "X-Original-Uri": netpolicy.ReasonPath, "X-Forwarded-Uri": netpolicy.ReasonPath,
+}
+
+// overrides finds such a header.
+func overrides(h http.Header) (reason netpolicy.Reason, note string) {
+	for name, reason := range overriding {
+		if _, ok := h[name]; ok {
+			return reason, name + " asks for another"
+		}
+	}
+	return "", ""
 }
 
 // rewrite makes the request that is sent: the one canonical path that was judged,
