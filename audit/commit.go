@@ -154,5 +154,8 @@ func (l *Log) release() {
 	if l.reserve != nil {
 		l.reserve.f.Close()
 	}
+	if l.folder != nil {
+		l.folder.Close()
+	}
 	l.lock.Close()
 }

@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // Log is an open log. All methods may be called concurrently.
@@ -17,6 +19,7 @@ type Log struct {
 	now     func() time.Time
 	maxFile int64
 	lock    *os.File
+	folder  *os.File  // dir, held open so that a new file in it needs one descriptor only
 	bufs    sync.Pool // of *[]byte, for lines
 
 	mu       sync.Mutex // the order of records; nothing slow happens under it but a new file
@@ -24,6 +27,7 @@ type Log struct {
 	wall     time.Time  // what the clock last said
 	out      appendFile // the newest file
 	index    int        // its number
+	rotateAt time.Time  // no new file before this
 	retired  []*os.File // older ones that the committer may still be syncing
 	reserve  *reserve
 	failed   error
@@ -170,8 +174,13 @@ func (l *Log) place(r *Record, line []byte) error {
 	if len(line) > MaxLine {
 		return fmt.Errorf("%w: %d bytes", ErrInvalid, len(line))
 	}
-	if l.out.size > 0 && l.out.size+int64(len(line)) > l.maxFile {
-		if err := l.rotate(); err != nil {
+	if l.out.size > 0 && l.out.size+int64(len(line)) > l.maxFile && !l.now().Before(l.rotateAt) {
+		switch err := l.rotate(); {
+		case passes(err):
+			// The old file takes more, so that a process without a file to spare does not
+			// lose its record with it.
+			l.rotateAt = l.now().Add(rotatePause)
+		case err != nil:
 			return fmt.Errorf("beginning a new file: %w", err)
 		}
 	}
@@ -182,6 +191,14 @@ func (l *Log) place(r *Record, line []byte) error {
 	l.head = next
 	r.Seq, r.Time = next.Seq, next.Time
 	return nil
+}
+
+// rotatePause is between two tries to begin a new file.
+const rotatePause = time.Second
+
+// passes reports whether an error is for want of something that comes back.
+func passes(err error) bool {
+	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOMEM)
 }
 
 // rotate begins a new file. The old one and a checkpoint of its last record are
@@ -198,7 +215,7 @@ func (l *Log) rotate() error {
 	if err != nil {
 		return noSpace(err)
 	}
-	if err := syncDir(l.dir); err != nil {
+	if err := l.folder.Sync(); err != nil {
 		return fmt.Errorf("syncing the folder: %v", err) // not noSpace: the file is there
 	}
 	l.retired = append(l.retired, l.out.f)

@@ -361,3 +361,47 @@ func TestFailureIsFinal(t *testing.T) {
 		})
 	}
 }
+
+// A container once used up the daemon's files; the next new file of the log could
+// not be opened, and nothing was recorded any more, kills included.
+func TestNoFileToSpare(t *testing.T) {
+	p := newPlace(t)
+	l := p.open(t, Options{maxFile: 2000})
+	var old unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 256, Max: old.Max}); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Setrlimit(unix.RLIMIT_NOFILE, &old)
+	for {
+		f, err := os.Open(os.DevNull)
+		if err != nil {
+			break
+		}
+		defer f.Close()
+	}
+	for i := range 40 {
+		if err := l.Append(&Record{Type: TypeEgress, Server: "s"}); err != nil {
+			t.Fatalf("record %d without a file to spare: %v", i, err)
+		}
+	}
+	if err := l.AppendCritical(&Record{Type: TypeKill, Server: "s"}); err != nil {
+		t.Fatalf("a kill without a file to spare: %v", err)
+	}
+	if l.index != 1 {
+		t.Errorf("there are %d files, want the first alone", l.index)
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+		t.Fatal(err)
+	}
+	l.mu.Lock()
+	l.rotateAt = time.Time{}
+	l.mu.Unlock()
+	if err := l.Append(&Record{Type: TypeEgress, Server: "s"}); err != nil || l.index != 2 {
+		t.Errorf("afterwards: %v, file %d, want the second", err, l.index)
+	}
+	l.Close()
+	p.mustVerify(t, "")
+}

@@ -79,6 +79,9 @@ func (l *Log) open(opts Options) (err error) {
 			l.release()
 		}
 	}()
+	if l.folder, err = os.Open(l.dir); err != nil {
+		return err
+	}
 	if l.reserve, err = openReserve(l.dir, opts.Reserve); err != nil {
 		return err
 	}

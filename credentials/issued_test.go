@@ -3,6 +3,7 @@ package credentials
 import (
 	"encoding/base64"
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -19,7 +20,7 @@ func TestIssued(t *testing.T) {
 		if err := i.Add(p, 99); err == nil {
 			t.Errorf("%s: entered twice", shape)
 		}
-		for _, text := range []string{p, "Bearer " + p, "user:" + p, `{"token":"` + p + `"}`, "a " + p + ", b"} {
+		for _, text := range []string{p, "Bearer " + p, "user:" + p, `{"token":"` + p + `"}`, "a " + p + ", b", "session=" + p, "/repos/" + p + "/x", p + ".", strings.Repeat("a.", 100) + p + "=" + strings.Repeat("-b", 100)} {
 			if !i.Foreign(text, 1000) {
 				t.Errorf("%s: not found in %q", shape, text)
 			}

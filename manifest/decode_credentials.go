@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/mcprun/mcprun/credentials"
-	"github.com/mcprun/mcprun/netpolicy"
 )
 
 func credentialPath(name string) string { return "credentials." + keyName(name) }
@@ -33,7 +32,7 @@ func decodeCredential(o object) Credential {
 	}
 	c.Source = decodeSource(o, "source", "credentials.*.source")
 	o.duration("lifetime", &c.Lifetime)
-	set(o, "host", &c.Host, parsed("api.example.com", netpolicy.ParseHost))
+	set(o, "host", &c.Host, readHost)
 	set(o, "port", &c.Port, readPort)
 	decodePlace(openAt(o, "place", "credentials.*.place"), &c.Place)
 	c.Methods = each(o, "methods", "GET", readMethod)

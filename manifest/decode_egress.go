@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"regexp"
 	"strconv"
+	"strings"
+	"unicode"
 
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/netpolicy"
@@ -94,13 +96,26 @@ func parsed[T any](example string, parse func(string) (T, error)) func(node) (T,
 }
 
 var (
-	readPattern     = parsed("api.example.com", netpolicy.ParsePattern)
+	readPattern     = plainHost(parsed("api.example.com", netpolicy.ParsePattern))
+	readHost        = plainHost(parsed("api.example.com", netpolicy.ParseHost))
 	readPathPattern = parsed("/repos/**", netpolicy.ParsePathPattern)
 	readMethod      = parsed("GET", netpolicy.ParseMethod)
 	readNetwork     = parsed("10.1.0.0/16", parseNetwork)
 	readToolName    = parsed("get_issue", mcprun.ParseToolName)
 	readProtocol    = parsed("tls", netpolicy.ParseProtocol)
 )
+
+// plainHost refuses letters that a reviewer may take for others: the host of
+// api.gіthub.com, with one letter from another alphabet, is somebody else's.
+func plainHost[T fmt.Stringer](read func(node) (T, problem)) func(node) (T, problem) {
+	return func(n node) (T, problem) {
+		v, p := read(n)
+		if p.none() && strings.ContainsFunc(n.text, func(r rune) bool { return r > unicode.MaxASCII }) {
+			return v, problem{"a host with letters beyond ASCII, which may look like others", "if it is the one that you mean, write " + v.String()}
+		}
+		return v, p
+	}
+}
 
 func parseNetwork(s string) (netip.Prefix, error) { return netpolicy.ParseNetwork(s) }
 

@@ -317,7 +317,7 @@ func randomRules(t *testing.T, seed []byte) (rules []Rule) {
 		}
 		r := Rule{Host: h, Port: []uint16{443, 80, 5432}[b%3], Protocol: Protocol(a/8%3 + 1), Grant: Grant{Private: b&8 != 0}}
 		r.Inspect = r.Protocol == TLS && b&16 != 0
-		if r.readsRequests() {
+		if r.ReadsRequests() {
 			p, err := ParsePathPattern([]string{"/**", "/a/*", "/b", "/"}[a/64])
 			if err != nil {
 				t.Fatal(err)

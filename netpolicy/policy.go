@@ -64,6 +64,8 @@ func disagree(r, other Rule, j int) (Fault, bool) {
 		return Fault{"private", what, "write the same in both, or use hosts that do not overlap"}, true
 	case !slices.Equal(r.Grant.Networks, other.Grant.Networks):
 		return Fault{"networks", what, "write the same in both, or use hosts that do not overlap"}, true
+	case r.ReadsRequests() && r.Limits.Connections != other.Limits.Connections: // requests of both share connections
+		return Fault{"limits", what, "write the same connections in both"}, true
 	}
 	return Fault{}, false
 }
@@ -267,7 +269,7 @@ func (p Policy) Request(d Dest, method, path string, upgrade bool) Decision {
 
 func (r Rule) request(method, path string, upgrade bool) (steps int, why Reason) {
 	switch {
-	case !r.readsRequests():
+	case !r.ReadsRequests():
 		return 0, ReasonProtocol
 	case !slices.ContainsFunc(r.Paths, func(p PathPattern) bool { return p.Match(path) }):
 		return 1, ReasonPath

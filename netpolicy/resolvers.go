@@ -33,5 +33,5 @@ func (r Rule) Resolves() bool {
 	if !slices.ContainsFunc(resolvers, r.Host.Match) {
 		return false
 	}
-	return !r.readsRequests() || slices.ContainsFunc(r.Paths, func(p PathPattern) bool { return p.Match(pathDNS) })
+	return !r.ReadsRequests() || slices.ContainsFunc(r.Paths, func(p PathPattern) bool { return p.Match(pathDNS) })
 }

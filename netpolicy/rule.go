@@ -31,8 +31,8 @@ type Rule struct {
 	Limits    Limits
 }
 
-// readsRequests reports whether requests on the rule's connections are judged.
-func (r Rule) readsRequests() bool {
+// ReadsRequests reports whether requests on the rule's connections are judged.
+func (r Rule) ReadsRequests() bool {
 	return r.Protocol == HTTP || r.Protocol == TLS && r.Inspect
 }
 
@@ -101,7 +101,7 @@ func (r Rule) checkRequests() (faults []Fault) {
 	if r.Inspect && r.Protocol != TLS {
 		faults = append(faults, Fault{"inspect", "is for tls", "leave it out: http is always read, tcp never"})
 	}
-	if !r.readsRequests() {
+	if !r.ReadsRequests() {
 		return append(faults, r.checkUnread()...)
 	}
 	if len(r.Methods) == 0 {

@@ -126,7 +126,7 @@ func fresh(d Dest, reason Reason, spoken Protocol) (Rule, bool) {
 // asks adds to the rule what it has to say about a request.
 func asks(r Rule, reason Reason, method, path string) Rule {
 	r.Inspect = r.Protocol == TLS && (r.Inspect || method != "")
-	if !r.readsRequests() {
+	if !r.ReadsRequests() {
 		return r
 	}
 	r.WebSocket = reason == ReasonWebSocket

@@ -4,8 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mcprun/mcprun/integration/lab"
 )
@@ -200,4 +203,38 @@ egress:
 	if !strings.Contains(w.summary(), "tracker.example.org egress.host") {
 		t.Errorf("the picture from elsewhere is not seen: %s", w.summary())
 	}
+}
+
+// A git server clones over https from a real git host that wants a password: what
+// the container holds is a placeholder, and the host gets the secret.
+func TestGitServer(t *testing.T) {
+	w := newWorld(t, "GIT_SECRET=git-secret-0a1b2c3d4e5f")
+	web := w.lab.HTTPS(public+":443", "git.example.com")
+	repo := w.lab.Git(web, lab.GitOptions{Name: "acme/app.git", User: "bot", Password: "git-secret-0a1b2c3d4e5f"})
+	w.lab.DNS.Names(map[string][]string{"git.example.com": {public}, "evil.example.org": {otherPublic}})
+	if err := os.Mkdir(filepath.Join(w.d.Dir, "home"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.d.Write("home/.gitconfig", "[include]\n\tpath = /.mcprun/secrets/git\n")
+	w.d.Up("git", "git", `profile: node
+resources: {memory: 1GiB, pids: 128}
+files: [{tmpfs: /workspace, size: 64MiB}, {from: ./home, to: /home/user}]
+environment: {HOME: /home/user}
+tools: {git_clone: {risk: low}, git_log: {risk: low}}
+egress:
+  - {host: git.example.com, inspect: true, methods: [GET, POST], paths: ["/git/acme/**"], tools: [git_clone]}
+credentials:
+  forge: {source: "env:GIT_SECRET", host: git.example.com, place: {basic: password}, tools: [git_clone], expose: {file: git, text: "[url \"https://bot:{}@git.example.com/\"] insteadOf = https://git.example.com/"}}
+`)
+	clone := func(url string) (string, int) {
+		out, errs, code := w.d.Run("call", "git", "git_clone", fmt.Sprintf(`{"url":%q,"path":"/workspace/%d"}`, url, time.Now().UnixNano()))
+		return out + errs, code
+	}
+	if out, code := clone("https://git.example.com" + repo.Path); code != 0 || !strings.Contains(out, "success") {
+		t.Errorf("an allowed repository: %d %s; %s", code, out, w.summary())
+	}
+	if out, _ := clone("https://evil.example.org/acme/app.git"); !strings.Contains(out, "Could not resolve host") {
+		t.Errorf("another host: %s", out)
+	}
+	w.deniedFor("evil.example.org", "egress.host", "git_clone c-")
 }

@@ -241,7 +241,7 @@ func TestSpellingsOfHosts(t *testing.T) {
   - {host: api.example.com, port: 80, protocol: http, methods: [GET], paths: ["/**"]}
   - {host: api.example.com, port: 9000, protocol: tcp}
   - {host: "*.wild.example.com", port: 9000, protocol: tcp}
-  - {host: "b\u00fccher.example.com", port: 9000, protocol: tcp}
+  - {host: xn--bcher-kva.example.com, port: 9000, protocol: tcp}
 `)
 	watch := w.lab.Capture()
 	address := w.address("net", "api.example.com")

@@ -82,7 +82,7 @@ func Run(ctx context.Context, opts Options, ready func()) error {
 	defer unlock()
 	d := &Daemon{opts: opts, stop: stop, servers: make(map[mcprun.ServerName]*server), seen: egress.NewSeen(), resolver: &net.Resolver{PreferGo: true}}
 	if err := raiseFiles(); err != nil {
-		opts.Log.Warn("few files can be open at a time; many connections of containers may be refused", "err", err)
+		opts.Log.Warn("few files can be open at a time, and connections of many servers may have to wait; raise it with LimitNOFILE= or ulimit -Hn", "err", err)
 	}
 	if err := d.open(ctx); err != nil {
 		return errors.Join(err, d.close())
@@ -106,19 +106,26 @@ func Run(ctx context.Context, opts Options, ready func()) error {
 	return errors.Join(err, d.close(), os.RemoveAll(opts.Dirs.Socket()))
 }
 
-// maxFiles is how many files the daemon may have open: a server takes at most a
-// thousand for its connections, and there may be hundreds of servers.
-const maxFiles = 1 << 19
+const (
+	// maxFiles is how many files the daemon wants to have open: a server takes at most
+	// a thousand for its connections, and there may be hundreds of servers.
+	maxFiles = 1 << 19
+	// fewFiles is below what a handful of busy servers takes.
+	fewFiles = 1 << 13
+)
 
-// raiseFiles raises the limit of open files, which a shell often sets to a thousand.
+// raiseFiles raises the limit of open files as far as it may, which a shell often
+// sets to a thousand.
 func raiseFiles() error {
 	var l unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
 		return err
 	}
-	l.Max = max(l.Max, maxFiles)
-	l.Cur = max(l.Cur, maxFiles)
-	return unix.Setrlimit(unix.RLIMIT_NOFILE, &l)
+	err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: max(l.Max, maxFiles), Max: max(l.Max, maxFiles)})
+	if err == nil || l.Max >= fewFiles && unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: l.Max, Max: l.Max}) == nil {
+		return nil
+	}
+	return fmt.Errorf("the limit is %d: %w", l.Max, err)
 }
 
 // watchSignal kills everything on SIGUSR1.

@@ -43,7 +43,7 @@ func (d *Daemon) openNetwork(ctx context.Context, def *definition, id string, li
 	n := &network{life: d.lives.Add(1)}
 	defer func() {
 		if err != nil {
-			n.close(err)
+			err = errors.Join(err, n.end(err))
 		}
 	}()
 	policy, err := def.m.Policy()
@@ -157,11 +157,12 @@ func (n *network) close(cause error) {
 	if n == nil {
 		return
 	}
-	for _, h := range n.held {
-		h.cache.Forget()
-	}
+	// The way first: what is redacted is forgotten when nothing can come back.
 	if n.way != nil {
 		n.way.Close(cause)
+	}
+	for _, h := range n.held {
+		h.cache.Forget()
 	}
 }
 

@@ -349,7 +349,9 @@ func (d *Daemon) end(s *server, run *running, cause error) {
 		if k, killed := d.switches.Check(s.name, ""); killed {
 			cause = &front.KilledError{Kill: k}
 		}
-		run.net.close(cause)
+		if !within(cutBound, func() { run.net.close(cause) }) {
+			d.opts.Log.Error("the way out takes long to close", "instance", run.inst.ID)
+		}
 		s.front.End(run.life, cause)
 		failpoint.Hit("end.calls-failed")
 		if err := run.inst.Kill(); err != nil {

@@ -23,6 +23,7 @@ const (
 type Reader struct {
 	src   io.ReadCloser
 	scan  scanner
+	now   func() (*Set, error) // nil: the set stays
 	count atomic.Int64
 
 	buf   []byte
@@ -44,9 +45,16 @@ func (s *Set) Reader(r io.ReadCloser) *Reader {
 	return &Reader{src: r, scan: scanner{set: s}}
 }
 
+// Follow is Reader with the secrets that now returns for each piece as it comes: a
+// stream may be open long before the secret that it echoes is first used. An error
+// of now ends the stream. What waited when the set changed is searched again.
+func Follow(now func() (*Set, error), r io.ReadCloser) *Reader {
+	return &Reader{src: r, scan: scanner{set: &Set{}}, now: now}
+}
+
 // Read waits for r only while it has nothing to give.
 func (r *Reader) Read(p []byte) (int, error) {
-	if r.scan.set.auto == nil {
+	if r.scan.set.auto == nil && r.now == nil {
 		return r.src.Read(p)
 	}
 	if len(p) == 0 {
@@ -74,6 +82,15 @@ func (r *Reader) Count() int { return int(r.count.Load()) }
 func (r *Reader) fill() {
 	r.makeRoom()
 	n, err := r.readOnce()
+	if uerr := r.update(); uerr != nil {
+		r.err, r.end = uerr, r.ready // what could not be searched goes nowhere
+		return
+	}
+	if r.scan.set.auto == nil {
+		r.end += n
+		r.ready, r.err = r.end, err
+		return
+	}
 	r.scan.scan(r.buf[r.end:r.end+n], r.base+int64(r.end))
 	r.end += n
 	settled := r.end
@@ -83,6 +100,26 @@ func (r *Reader) fill() {
 	begun := r.scan.blank(r.buf[r.ready:settled], r.base+int64(r.ready))
 	r.count.Add(int64(begun))
 	r.ready = settled
+}
+
+// update takes the set that holds now, and searches what waits once more.
+func (r *Reader) update() error {
+	if r.now == nil {
+		return nil
+	}
+	set, err := r.now()
+	if err != nil || set == r.scan.set {
+		return err
+	}
+	waits, at := r.buf[r.ready:r.end], r.base+int64(r.ready)
+	if len(waits) > 0 {
+		r.count.Add(int64(r.scan.blank(waits, at)))
+	}
+	r.scan = scanner{set: set}
+	if set.auto != nil {
+		r.scan.scan(waits, at)
+	}
+	return nil
 }
 
 func (r *Reader) readOnce() (int, error) {

@@ -248,3 +248,42 @@ func TestReaderKeepsLength(t *testing.T) {
 		t.Errorf("got %d bytes of %d, %v", len(got), len(in), err)
 	}
 }
+
+// pieces gives one string at each read, after what has to happen before it.
+type pieces struct{ all []func() string }
+
+func (p *pieces) Read(b []byte) (int, error) {
+	if len(p.all) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(b, p.all[0]())
+	p.all = p.all[1:]
+	return n, nil
+}
+
+func (p *pieces) Close() error { return nil }
+
+// A stream that was open before a secret was known once showed it.
+func TestFollow(t *testing.T) {
+	none, one, two := &Set{}, mustNew(t, "secret-number-one"), mustNew(t, "secret-number-one", "secret-number-two")
+	now := none
+	say := func(s string, set *Set) func() string { return func() string { now = set; return s } }
+	r := Follow(func() (*Set, error) { return now, nil }, &pieces{[]func() string{
+		say("a secret-number-one before it is one; ", none),
+		say("b secret-number-one; ", one),
+		say("c secret-num", one), say("ber-two; ", two), // begun under the old set
+		say("d secret-number-t", two), say("wo; ", two),
+		say("e secret-number-one", two),
+	}})
+	got, err := io.ReadAll(r)
+	stars := strings.Repeat("*", len("secret-number-one"))
+	want := "a secret-number-one before it is one; b " + stars + "; c " + stars + "; d " + stars + "; e " + stars
+	if err != nil || string(got) != want {
+		t.Errorf("%v\n got %s\nwant %s", err, got, want)
+	}
+	broken := errors.New("broken")
+	r = Follow(func() (*Set, error) { return nil, broken }, &pieces{[]func() string{say("text", none)}})
+	if got, err := io.ReadAll(r); !errors.Is(err, broken) || len(got) > 0 {
+		t.Errorf("with a set that cannot be had: %q, %v", got, err)
+	}
+}

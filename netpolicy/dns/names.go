@@ -45,6 +45,7 @@ var ErrExhausted = errors.New("all addresses for names are used up")
 type Names struct {
 	mu     sync.Mutex
 	file   *os.File
+	size   int64 // of the whole lines
 	byName map[netpolicy.Host]netip.Addr
 	byAddr map[netip.Addr]netpolicy.Host
 }
@@ -67,16 +68,15 @@ func OpenNames(path string) (*Names, error) {
 
 func (n *Names) load() error {
 	r := bufio.NewReader(n.file)
-	var whole int64
 	for number := 1; ; number++ {
 		line, err := r.ReadString('\n')
 		if err != nil {
 			if line == "" {
 				return nil
 			}
-			return n.file.Truncate(whole) // an address that was never handed out
+			return n.file.Truncate(n.size) // an address that was never handed out
 		}
-		whole += int64(len(line))
+		n.size += int64(len(line))
 		if err := n.add(strings.TrimSuffix(line, "\n")); err != nil {
 			return fmt.Errorf("line %d: %w", number, err)
 		}
@@ -124,9 +124,12 @@ func (n *Names) Address(h netpolicy.Host) (netip.Addr, error) {
 	if !a.IsValid() {
 		return netip.Addr{}, ErrExhausted
 	}
-	if _, err := fmt.Fprintf(n.file, "%s %s\n", a, h); err != nil {
-		return netip.Addr{}, fmt.Errorf("writing the table of names: %w", err)
+	line := fmt.Appendf(nil, "%s %s\n", a, h)
+	if _, err := n.file.Write(line); err != nil {
+		// A full disk takes half a line; the next would stand behind it.
+		return netip.Addr{}, errors.Join(fmt.Errorf("writing the table of names: %w", err), n.file.Truncate(n.size))
 	}
+	n.size += int64(len(line))
 	n.byName[h], n.byAddr[a] = a, h
 	return a, nil
 }

@@ -1,19 +1,17 @@
 package dns
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/netip"
 	"sync"
 	"time"
 
-	"github.com/miekg/dns"
-	"golang.org/x/net/netutil"
-
-	"github.com/mcprun/mcprun/internal/accept"
 	"github.com/mcprun/mcprun/netpolicy"
 	"github.com/mcprun/mcprun/netpolicy/netns"
 	"github.com/mcprun/mcprun/netpolicy/nft"
+	"github.com/miekg/dns"
 )
 
 const (
@@ -27,6 +25,9 @@ const (
 	maxStreams = 16
 	// streamTimeout bounds a connection on which nothing is asked.
 	streamTimeout = 5 * time.Second
+	// closeTimeout bounds the wait for answers that are being made when the stub is
+	// closed: a kill does not wait for a container. Each takes microseconds.
+	closeTimeout = 50 * time.Millisecond
 	// streamQuestions bounds the questions of one connection.
 	streamQuestions = 128
 )
@@ -41,6 +42,7 @@ type Server struct {
 	denied  func(name string, why netpolicy.Reason)
 	room    chan struct{}
 	servers []*dns.Server
+	streams []*streams
 	wg      sync.WaitGroup
 }
 
@@ -69,7 +71,9 @@ func (s *Server) listen(ns *netns.NS, at netip.AddrPort) error {
 	if err != nil {
 		return err
 	}
-	s.start(&dns.Server{Listener: netutil.LimitListener(accept.Listener{Listener: stream}, maxStreams), Handler: s, MaxTCPQueries: streamQuestions,
+	streams := newStreams(stream)
+	s.streams = append(s.streams, streams)
+	s.start(&dns.Server{Listener: streams, Handler: s, MaxTCPQueries: streamQuestions,
 		IdleTimeout: func() time.Duration { return streamTimeout }, ReadTimeout: streamTimeout, WriteTimeout: streamTimeout})
 	return nil
 }
@@ -86,11 +90,16 @@ func (s *Server) start(d *dns.Server) {
 	}
 }
 
-// Close ends it.
+// Close ends it: every connection at once, whatever its other side does.
 func (s *Server) Close() error {
+	for _, t := range s.streams {
+		t.cut()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
 	var errs []error
 	for _, d := range s.servers {
-		errs = append(errs, d.Shutdown())
+		errs = append(errs, d.ShutdownContext(ctx))
 	}
 	s.wg.Wait()
 	return errors.Join(errs...)

@@ -94,23 +94,23 @@ type Way struct {
 	listeners []net.Listener
 	web       *http.Server
 	toWeb     *handover
-	client    clients
 	buffers   buffers
 	redaction redaction
 	rules     atomic.Pointer[ruleSet]
 	changing  sync.Mutex // held by the one change of rules under way
 	ports     []uint16   // at which a listener stands
 	addresses addressCache
-	noisy     noise
 
 	open context.Context // until Close: what is being resolved or dialled ends with it
 	shut context.CancelFunc
 
-	mu    sync.Mutex
-	conns map[*conn]struct{} // of the container's
-	kept  map[*kept]struct{} // to upstream hosts, for the next request
-	cause error              // set once by Close
-	wg    sync.WaitGroup
+	mu       sync.Mutex
+	conns    map[*conn]struct{}    // of the container's
+	requests map[*request]struct{} // that are being made
+	kept     map[*kept]struct{}    // to upstream hosts, for the next request
+	noisy    map[netpolicy.Reason]*noise
+	cause    error // set once by Close
+	wg       sync.WaitGroup
 }
 
 // transparentPort is where the one listener of each family stands. A server
@@ -123,8 +123,8 @@ const maxConnections = 512
 // Open makes the namespace, its listeners and its rules. The container is to be
 // started after it returned, so that no program runs before the listeners stand.
 func Open(cfg Config) (_ *Way, err error) {
-	w := &Way{cfg: cfg, conns: make(map[*conn]struct{}), kept: make(map[*kept]struct{})}
-	w.rules.Store(newRules(cfg.Policy, nil))
+	w := &Way{cfg: cfg, conns: make(map[*conn]struct{}), kept: make(map[*kept]struct{}), requests: make(map[*request]struct{}), noisy: make(map[netpolicy.Reason]*noise)}
+	w.rules.Store(w.newRules(cfg.Policy, nil))
 	w.open, w.shut = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
@@ -257,7 +257,9 @@ func (w *Way) Close(cause error) {
 	}
 	if w.web != nil {
 		w.web.Close()
-		w.client.close()
+		for _, l := range w.now().limits {
+			l.web.close()
+		}
 	}
 	w.ns.Close()
 }
@@ -287,8 +289,8 @@ func (w *Way) leave(c *conn) {
 	w.mu.Unlock()
 }
 
-// Recheck cuts connections that were allowed for a tool of which no call is in
-// flight any more.
+// Recheck cuts connections, and ends requests, that were allowed for a tool of
+// which no call is in flight any more.
 func (w *Way) Recheck() {
 	w.mu.Lock()
 	var bound []*conn
@@ -297,18 +299,28 @@ func (w *Way) Recheck() {
 			bound = append(bound, c)
 		}
 	}
+	requests := slices.Collect(maps.Keys(w.requests))
 	w.mu.Unlock()
-	if len(bound) == 0 {
+	if len(bound)+len(requests) == 0 {
 		return
 	}
 	flights := w.cfg.InFlight()
 	for _, c := range bound {
 		if !c.allowedFor(flights) {
-			c.why.Store(ptr("no call of its tools is in flight any more"))
+			c.why.Store(&toolOver)
 			c.cut()
 		}
 	}
+	for _, q := range requests {
+		if !q.allowedFor(flights) {
+			w.over(q, toolOver)
+			q.cancel()
+		}
+	}
 }
+
+// toolOver is why something ends that a tool was allowed.
+var toolOver = "no call of its tools is in flight any more"
 
 // conn is one connection of the container's, with its other side once there is one.
 type conn struct {
@@ -319,6 +331,7 @@ type conn struct {
 	decision netpolicy.Decision
 	rule     int // the one of those that allow it that pays for it
 	admitted bool
+	paid     atomic.Bool // its first request's part of the rate is taken
 	began    time.Time
 	sent     atomic.Int64 // bytes from the container
 	received atomic.Int64

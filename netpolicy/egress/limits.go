@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"cmp"
 	"sync/atomic"
 	"time"
 
@@ -15,12 +16,20 @@ type ruleLimits struct {
 	most  int64        // 0: no bound of its own
 	rate  *rate.Limiter
 	bytes *atomic.Int64 // nil: no bound
+	web   *clients      // who asks the rule's hosts; nil where no request is read
+	gone  bool          // no rule of the policy's any more; guarded by the way's mu
 }
 
-func newLimits(r netpolicy.Rule) *ruleLimits {
-	l := &ruleLimits{most: int64(r.Limits.Connections)}
-	if r.Limits.PerMinute > 0 {
-		l.rate = rate.NewLimiter(rate.Every(time.Minute/time.Duration(r.Limits.PerMinute)), r.Limits.PerMinute)
+// defaultPerMinute is the rate of a rule that names none: each connection and
+// request is recorded, and a program that makes them without end must not fill a
+// disk. It is a hundred a second, with a minute's worth at once for a start.
+const defaultPerMinute = 6000
+
+func (w *Way) newLimits(r netpolicy.Rule) *ruleLimits {
+	perMinute := cmp.Or(r.Limits.PerMinute, defaultPerMinute)
+	l := &ruleLimits{most: int64(r.Limits.Connections), rate: rate.NewLimiter(rate.Every(time.Minute/time.Duration(perMinute)), perMinute)}
+	if r.ReadsRequests() {
+		l.web = w.newClients(cmp.Or(r.Limits.Connections, maxUpstream))
 	}
 	if r.Limits.Bytes > 0 {
 		l.bytes = new(atomic.Int64)
@@ -44,7 +53,7 @@ func (s *ruleSet) admit(rules []int) (rule int, ok bool) {
 }
 
 // once takes one connection or request from the rate.
-func (l *ruleLimits) once() bool { return l.rate == nil || l.rate.Allow() }
+func (l *ruleLimits) once() bool { return l.rate.Allow() }
 
 // reserve takes up to n bytes from the rule's budget before they are carried;
 // what was not carried is given back. 0 means that nothing is left.

@@ -25,7 +25,7 @@ func limited(t testing.TB, limits ...netpolicy.Limits) *ruleSet {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newRules(p, nil)
+	return (&Way{}).newRules(p, nil)
 }
 
 // crowd runs f from 64 goroutines at once.
@@ -43,7 +43,7 @@ func crowd(f func()) {
 // ended makes room.
 func TestConnectionsAreBounded(t *testing.T) {
 	const most = 8
-	rules := limited(t, netpolicy.Limits{Connections: most})
+	rules := limited(t, netpolicy.Limits{Connections: most, PerMinute: 1 << 30})
 	var open, peak, admitted atomic.Int64
 	crowd(func() {
 		for range 2000 {

@@ -1,9 +1,12 @@
 package egress
 
 import (
+	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +14,7 @@ import (
 
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/audit"
+	"github.com/mcprun/mcprun/internal/redact"
 	"github.com/mcprun/mcprun/netpolicy"
 )
 
@@ -56,14 +60,16 @@ const (
 	deniedPerSecond, deniedBurst = 10, 100
 )
 
-// quiet reports whether one more refusal is to be left out, and how many were
-// before one that is not.
-func (w *Way) quiet() (skip bool, before int) {
+// quiet reports whether one more refusal for a reason is to be left out, and how
+// many were before one that is not. Each reason counts for itself: names that do
+// not exist must not hide a misused credential.
+func (w *Way) quiet(reason netpolicy.Reason) (skip bool, before int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	n := &w.noisy
-	if n.limiter == nil {
-		n.limiter = rate.NewLimiter(deniedPerSecond, deniedBurst)
+	n := w.noisy[reason]
+	if n == nil {
+		n = &noise{limiter: rate.NewLimiter(deniedPerSecond, deniedBurst)}
+		w.noisy[reason] = n
 	}
 	if !n.limiter.Allow() {
 		n.skipped++
@@ -77,7 +83,7 @@ func (w *Way) quiet() (skip bool, before int) {
 // the record: it happens whatever becomes of that.
 func (w *Way) deny(e event) {
 	w.cfg.Seen.add(w.cfg.Server, e, mcprun.Deny, 0, 0)
-	skip, before := w.quiet()
+	skip, before := w.quiet(e.reason)
 	if skip {
 		return
 	}
@@ -210,6 +216,10 @@ func (w *Way) passed(q *request) error {
 	return w.cfg.Record.Append(rec)
 }
 
+// aboutAddresses are refusals whose details name addresses of the operator's
+// network: they are in the record, and not for the container.
+var aboutAddresses = []netpolicy.Reason{netpolicy.ReasonPrivate, netpolicy.ReasonOwn, netpolicy.ReasonAddress, netpolicy.ReasonMetadata, netpolicy.ReasonLoopback}
+
 // refuseRequest records and answers a request that policy refuses. The answer is
 // for the one who wrote the program: which rule, and what would allow it.
 func (w *Way) refuseRequest(rw http.ResponseWriter, q *request, status int, reason netpolicy.Reason, note string) {
@@ -219,10 +229,11 @@ func (w *Way) refuseRequest(rw http.ResponseWriter, q *request, status int, reas
 	e.suggest = w.now().policy.Suggest(q.dest, reason, c.decision.Protocol, q.method, q.path)
 	w.deny(e)
 	text := "mcprun refused this request: " + reason.Sentence()
-	if note != "" {
+	tell := !slices.Contains(aboutAddresses, reason)
+	if note != "" && tell {
 		text += " (" + note + ")"
 	}
-	if e.suggest != "" {
+	if e.suggest != "" && tell {
 		text += "\nto allow it, add to server.yaml:\n" + e.suggest
 	}
 	rw.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -231,12 +242,45 @@ func (w *Way) refuseRequest(rw http.ResponseWriter, q *request, status int, reas
 	fmt.Fprintln(rw, text)
 }
 
-// failRequest answers a request that was allowed and could not be made.
+// failRequest answers a request that was allowed and could not be made. Why stands
+// in the record: an error can name hosts and files of the operator's, and what a
+// program that prints a secret wrote to its log.
 func (w *Way) failRequest(rw http.ResponseWriter, q *request, status int, err error) {
 	e := q.conn.allowed()
 	e.method, e.path = q.method, q.path
 	w.fail(e, err.Error())
-	http.Error(rw, "mcprun: the request was allowed and failed: "+err.Error(), status)
+	http.Error(rw, "mcprun: the request was allowed and failed: "+outward(err)+"; the operator sees more with mcprun audit tail", status)
+}
+
+// outward is as much of an error as a container may know.
+func outward(err error) string {
+	var source *sourceError
+	var certificate *tls.CertificateVerificationError
+	switch {
+	case errors.As(err, &source):
+		return "credential " + source.name + " cannot be had"
+	case errors.As(err, &certificate):
+		return "the host's certificate is not valid for it"
+	case errors.Is(err, redact.ErrEncoding):
+		return "the answer is packed in a way that cannot be searched for credentials"
+	case errors.Is(err, errOverBytes):
+		return errOverBytes.Error()
+	case errors.Is(err, errUnresolved):
+		return "its name was not resolved"
+	}
+	return "the host cannot be reached, or broke off"
+}
+
+// errUnresolved is the failure of a host's own resolver.
+var errUnresolved = errors.New("resolving the name")
+
+// over records that a request ended before its time.
+func (w *Way) over(q *request, why string) {
+	e := q.conn.allowed()
+	e.method, e.path = q.method, q.path
+	rec := w.record(e)
+	rec.Verdict, rec.Risk, rec.Rule, rec.Outcome, rec.Reason = mcprun.Allow, mcprun.Low, ruleAllowed, outcomeCut, why
+	w.append(rec)
 }
 
 // watchRefused records packets that are neither TCP nor a question for a name.

@@ -3,6 +3,7 @@ package egress
 import (
 	"errors"
 	"reflect"
+	"slices"
 
 	"github.com/mcprun/mcprun/netpolicy"
 )
@@ -15,7 +16,7 @@ type ruleSet struct {
 }
 
 // newRules makes a set; a rule that old has as well goes on with what it has left.
-func newRules(p netpolicy.Policy, old *ruleSet) *ruleSet {
+func (w *Way) newRules(p netpolicy.Policy, old *ruleSet) *ruleSet {
 	s := &ruleSet{policy: p}
 	var had []netpolicy.Rule
 	if old != nil {
@@ -23,14 +24,13 @@ func newRules(p netpolicy.Policy, old *ruleSet) *ruleSet {
 	}
 	taken := make([]bool, len(had))
 	for _, r := range p.Rules() {
-		limits := newLimits(r)
-		for i, h := range had {
-			if !taken[i] && reflect.DeepEqual(r, h) {
-				limits, taken[i] = old.limits[i], true
-				break
-			}
+		i := slices.IndexFunc(had, func(h netpolicy.Rule) bool { return reflect.DeepEqual(r, h) })
+		if i >= 0 && !taken[i] {
+			taken[i] = true
+			s.limits = append(s.limits, old.limits[i])
+		} else {
+			s.limits = append(s.limits, w.newLimits(r))
 		}
-		s.limits = append(s.limits, limits)
 	}
 	return s
 }
@@ -57,22 +57,40 @@ func (w *Way) Change(p netpolicy.Policy) error {
 	if err := w.listenAt(p.Ports()); err != nil {
 		return err
 	}
-	rules := newRules(p, w.now())
+	old := w.now()
+	rules := w.newRules(p, old)
 	w.rules.Store(rules)
+	w.cutChanged(old, rules)
+	return nil
+}
+
+// cutChanged ends what other rules do not allow as the old ones did: connections
+// of the container's, and those to hosts that waited for a next request.
+func (w *Way) cutChanged(old, rules *ruleSet) {
 	w.mu.Lock()
-	var gone []*conn
+	for _, l := range old.limits {
+		l.gone = !slices.Contains(rules.limits, l)
+	}
+	var conns []*conn
 	for c := range w.conns {
 		if !c.survives(rules) {
-			gone = append(gone, c)
+			conns = append(conns, c)
+		}
+	}
+	var idle []*kept
+	for k := range w.kept {
+		if k.limits.gone {
+			idle = append(idle, k)
 		}
 	}
 	w.mu.Unlock()
-	for _, c := range gone {
+	for _, c := range conns {
 		c.why.CompareAndSwap(nil, ptr("its rules were changed"))
 		c.cut()
 	}
-	w.client.close()
-	return nil
+	for _, k := range idle {
+		k.TCPConn.Close()
+	}
 }
 
 // survives reports whether the connection is as allowed under other rules as it

@@ -67,6 +67,7 @@ func (c *conn) place() bool {
 		return false
 	}
 	c.admitted = true
+	c.paid.Store(true)
 	return true
 }
 

@@ -6,8 +6,6 @@ import (
 	"net"
 	"sync/atomic"
 	"time"
-
-	"github.com/mcprun/mcprun/netpolicy"
 )
 
 // idleLimit ends a connection on which nothing moved in either direction: after
@@ -45,8 +43,8 @@ func (c *conn) carry(dst, src *net.TCPConn, count *atomic.Int64) (err error) {
 			c.cut()
 		}
 	}()
-	buf := c.way.buffers.Get()
-	defer c.way.buffers.Put(buf)
+	buf := make([]byte, smallBuffer)
+	defer func() { c.way.buffers.Put(buf) }()
 	var idle deadline
 	for {
 		before := c.sent.Load() + c.received.Load()
@@ -60,6 +58,9 @@ func (c *conn) carry(dst, src *net.TCPConn, count *atomic.Int64) (err error) {
 			if _, werr := dst.Write(buf[:n]); werr != nil {
 				return werr
 			}
+		}
+		if n == len(buf) && n == smallBuffer {
+			buf = c.way.buffers.Get() // much is coming
 		}
 		switch {
 		case errors.Is(err, io.EOF):
@@ -106,8 +107,8 @@ func (w *Way) isClosed() bool {
 	return w.cause != nil
 }
 
-// counted is a client's connection whose bytes are counted and bounded, for what
-// is read in this process.
+// counted is a client's connection whose bytes are counted, for what is read in
+// this process. What they cost is for each request's own rule to say.
 type counted struct {
 	net.Conn
 	c *conn
@@ -118,23 +119,11 @@ func (c *conn) counted(n net.Conn) net.Conn { return &counted{n, c} }
 func (k *counted) Read(b []byte) (int, error) {
 	n, err := k.Conn.Read(b)
 	k.c.sent.Add(int64(n))
-	return n, k.bound(n, err)
-}
-
-func (k *counted) Write(b []byte) (int, error) {
-	if err := k.bound(len(b), nil); err != nil {
-		return 0, err
-	}
-	n, err := k.Conn.Write(b)
-	k.c.received.Add(int64(n))
 	return n, err
 }
 
-func (k *counted) bound(n int, err error) error {
-	if k.c.limits().spend(int64(n)) {
-		return err
-	}
-	k.c.why.CompareAndSwap(nil, ptr(netpolicy.ReasonLimit.Sentence()))
-	k.c.cut()
-	return errOverBytes
+func (k *counted) Write(b []byte) (int, error) {
+	n, err := k.Conn.Write(b)
+	k.c.received.Add(int64(n))
+	return n, err
 }

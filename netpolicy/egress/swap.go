@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/internal/redact"
@@ -51,15 +52,26 @@ type Credentials struct {
 
 // swapped is what becomes of one request and its response.
 type swapped struct {
-	edits []func(*http.Request)
-	set   *redact.Set // nil: nothing to take out of the response
+	way      *Way
+	edits    []func(*http.Request)
+	searched bool // the server has credentials: they are taken out of the response
+	bound    bool // one of them is for this host, which may send it back
 }
+
+// unsearchable are headers by which a client gets an answer in parts or packed in
+// a way that hides a secret in it.
+var unsearchable = []string{"Range", "If-Range", "Sec-Websocket-Extensions", "Grpc-Accept-Encoding"}
 
 func (s *swapped) request(out *http.Request) {
 	for _, edit := range s.edits {
 		edit(out)
 	}
-	if s.set != nil && out.Header.Get("Accept-Encoding") != "" {
+	if s.bound {
+		for _, name := range unsearchable {
+			out.Header.Del(name)
+		}
+	}
+	if s.searched && out.Header.Get("Accept-Encoding") != "" {
 		// What comes back must be readable here; gzip is, and every client knows it.
 		encoding := "identity"
 		if strings.Contains(out.Header.Get("Accept-Encoding"), "gzip") {
@@ -92,12 +104,16 @@ func (e *sourceError) Error() string {
 // swap puts secrets in the places of the placeholders that this request may use.
 // A placeholder that is left over refuses the request.
 func (w *Way) swap(ctx context.Context, q *request, r *http.Request) (*swapped, error) {
-	s := &swapped{}
 	creds := w.cfg.Credentials
+	s := &swapped{way: w, searched: len(creds.Own) > 0}
 	flights := tools(w.cfg.InFlight())
 	used := map[string]bool{}
 	for i := range creds.Own {
 		c := &creds.Own[i]
+		if c.boundTo(q.conn.dest) {
+			s.bound = true
+			w.learn(ctx, c)
+		}
 		if !c.Place.holds(r, c.Placeholder) {
 			continue
 		}
@@ -110,19 +126,50 @@ func (w *Way) swap(ctx context.Context, q *request, r *http.Request) (*swapped, 
 		}
 		s.edits = append(s.edits, func(out *http.Request) { c.Place.put(out, c.Placeholder, secret) })
 		used[c.Name] = true
+		q.used = append(q.used, c)
 	}
 	if err := leftOver(r, creds, used); err != nil {
 		return nil, err
 	}
-	var err error
-	s.set, err = w.secrets()
-	return s, err
+	if _, err := w.secrets(); err != nil {
+		return nil, err // what could not be searched for must not come back
+	}
+	return s, nil
+}
+
+func (c *Credential) boundTo(d netpolicy.Dest) bool { return c.Host == d.Host && c.Port == d.Port }
+
+// learnAgain is how long a source that failed is not asked again for the sake of
+// redaction alone.
+const learnAgain = 30 * time.Second
+
+// learn fetches a secret before its first use, so that it is known when the host
+// that has it from an earlier life sends it back. A source that fails gives
+// nothing to this life either, and the request that uses it is refused.
+func (w *Way) learn(ctx context.Context, c *Credential) {
+	if len(c.Known()) > 0 {
+		return
+	}
+	w.redaction.mu.Lock()
+	wait := time.Since(w.redaction.failed[c.Name]) < learnAgain
+	w.redaction.mu.Unlock()
+	if wait {
+		return
+	}
+	if _, err := c.Get(ctx); err != nil {
+		w.redaction.mu.Lock()
+		defer w.redaction.mu.Unlock()
+		if w.redaction.failed == nil {
+			w.redaction.failed = make(map[string]time.Time)
+		}
+		w.redaction.failed[c.Name] = time.Now()
+	}
 }
 
 // forbids says why the credential is not for this request; "" if it is.
 func (c *Credential) forbids(q *request, flights []mcprun.ToolName) string {
 	switch {
-	case c.Host != q.conn.dest.Host || c.Port != q.conn.dest.Port:
+	case !c.boundTo(q.conn.dest):
 		return "it is for " + netpolicy.JoinHostPort(c.Host, c.Port) + " only"
 	case len(c.Methods) > 0 && !slices.Contains(c.Methods, q.method):
 		return "it is not for method " + q.method
@@ -246,20 +293,12 @@ func (p Place) put(out *http.Request, placeholder, secret string) {
 }
 
 // secrets is what is taken out of responses: everything that this instance's
-// credentials were in this life, the newest first to count where there are too
-// many. It is prepared anew only when a secret is another.
+// credentials were in this life. It is prepared anew only when a secret is another.
 func (w *Way) secrets() (*redact.Set, error) {
-	var all []string
-	for _, c := range w.cfg.Credentials.Own {
-		known := c.Known()
-		all = append(all, known[max(0, len(known)-redact.MaxSecrets/len(w.cfg.Credentials.Own)):]...)
-	}
-	if len(all) == 0 {
-		return nil, nil
-	}
+	all := w.newest(redact.MaxSecrets)
 	w.redaction.mu.Lock()
 	defer w.redaction.mu.Unlock()
-	if slices.Equal(all, w.redaction.of) {
+	if w.redaction.set != nil && slices.Equal(all, w.redaction.of) {
 		return w.redaction.set, nil
 	}
 	set, err := redact.New(all)
@@ -270,31 +309,54 @@ func (w *Way) secrets() (*redact.Set, error) {
 	return set, nil
 }
 
+// newest returns the credentials' values, the newest of each before the second
+// newest of any, where there are more than most.
+func (w *Way) newest(most int) []string {
+	var known [][]string
+	for _, c := range w.cfg.Credentials.Own {
+		known = append(known, c.Known())
+	}
+	var all []string
+	for back := 1; len(all) < most; back++ {
+		before := len(all)
+		for _, k := range known {
+			if back <= len(k) && len(all) < most {
+				all = append(all, k[len(k)-back])
+			}
+		}
+		if len(all) == before {
+			break
+		}
+	}
+	return all
+}
+
 // redaction is the prepared search for the secrets in of.
 type redaction struct {
-	mu  sync.Mutex
-	of  []string
-	set *redact.Set
+	mu     sync.Mutex
+	of     []string
+	set    *redact.Set
+	failed map[string]time.Time // credentials that could not be learned, since when
 }
 
 // maxDecoded bounds a compressed response once it is unpacked.
 const maxDecoded = 1 << 30
 
 // response takes the secrets out of what an upstream answers: it may echo them.
-func (s *swapped) response(r *http.Response) error {
-	if s.set == nil {
-		return nil
+// The request pays for its bytes.
+func (s *swapped) response(r *http.Response, q *request) error {
+	if !s.searched {
+		return s.paidFor(r, r.Body, q)
 	}
-	redactHeader(r.Header, s.set)
+	set, err := s.way.secrets()
+	if err != nil {
+		return err
+	}
+	redactHeader(r.Header, set)
 	if r.StatusCode == http.StatusSwitchingProtocols {
-		rw, ok := r.Body.(io.ReadWriteCloser)
-		if !ok {
-			return fmt.Errorf("the upgraded connection cannot be written")
-		}
-		r.Body = &upgraded{s.set.Reader(io.NopCloser(rw)), rw}
-		return nil
+		return s.paidFor(r, redact.Follow(s.way.secrets, io.NopCloser(r.Body)), q)
 	}
-	encoding := r.Header.Get("Content-Encoding")
+	encoding := strings.Join(r.Header.Values("Content-Encoding"), ",")
 	body, err := redact.Decode(r.Body, encoding, maxDecoded)
 	if err != nil {
 		return fmt.Errorf("the response cannot be searched for credentials: %w", err)
@@ -304,7 +366,21 @@ func (s *swapped) response(r *http.Response) error {
 		r.Header.Del("Content-Length")
 		r.ContentLength = -1
 	}
-	r.Body = &cleaned{s.set.Reader(body), r, s.set}
+	return s.paidFor(r, &cleaned{redact.Follow(s.way.secrets, body), r, s.way.secrets}, q)
+}
+
+// paidFor puts a body in the place of the response's own. After an upgrade it can
+// be written as well.
+func (s *swapped) paidFor(r *http.Response, body io.ReadCloser, q *request) error {
+	if r.StatusCode != http.StatusSwitchingProtocols {
+		r.Body = q.charge(body)
+		return nil
+	}
+	rw, ok := r.Body.(io.ReadWriteCloser)
+	if !ok {
+		return errors.New("the upgraded connection cannot be written")
+	}
+	r.Body = &upgraded{q.charge(body), rw, q}
 	return nil
 }
 
@@ -313,19 +389,28 @@ func (s *swapped) response(r *http.Response) error {
 type cleaned struct {
 	io.ReadCloser
 	response *http.Response
-	set      *redact.Set
+	secrets  func() (*redact.Set, error)
 }
 
 func (c *cleaned) Read(b []byte) (int, error) {
 	n, err := c.ReadCloser.Read(b)
-	if err != nil {
-		redactHeader(c.response.Trailer, c.set)
+	if err != nil && len(c.response.Trailer) > 0 {
+		set, serr := c.secrets()
+		if serr != nil {
+			return n, serr
+		}
+		redactHeader(c.response.Trailer, set)
 	}
 	return n, err
 }
 
+// redactHeader takes the secrets out of values; a name that holds one is dropped.
 func redactHeader(h http.Header, set *redact.Set) {
-	for _, values := range h {
+	for name, values := range h {
+		if _, n := set.String(name); n > 0 {
+			delete(h, name)
+			continue
+		}
 		for i := range values {
 			values[i], _ = set.String(values[i])
 		}
@@ -334,10 +419,11 @@ func redactHeader(h http.Header, set *redact.Set) {
 
 // text takes the secrets out of an error: some repeat what an upstream sent.
 func (s *swapped) text(err error) error {
-	if s.set == nil {
-		return err
+	set, serr := s.way.secrets()
+	if serr != nil {
+		return serr
 	}
-	clean, n := s.set.String(err.Error())
+	clean, n := set.String(err.Error())
 	if n == 0 {
 		return err
 	}
@@ -348,7 +434,14 @@ func (s *swapped) text(err error) error {
 type upgraded struct {
 	io.Reader
 	rw io.ReadWriteCloser
+	q  *request
 }
 
-func (u *upgraded) Write(b []byte) (int, error) { return u.rw.Write(b) }
-func (u *upgraded) Close() error                { return u.rw.Close() }
+func (u *upgraded) Write(b []byte) (int, error) {
+	if !u.q.pay(len(b)) {
+		return 0, errOverBytes
+	}
+	return u.rw.Write(b)
+}
+
+func (u *upgraded) Close() error { return u.rw.Close() }

@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mcprun/mcprun/netpolicy"
@@ -27,25 +28,58 @@ const (
 	maxHeader = 64 << 10
 	// keepAlive is how long a connection may wait for its next request.
 	keepAlive = 2 * time.Minute
-	// maxIdle bounds the upstream connections kept for the next request.
+	// maxIdle bounds the upstream connections kept for the next request, to one host.
 	maxIdle = 16
+	// maxUpstream bounds the connections to one host, also those that are being made,
+	// where the rule does not; requests above it wait.
+	maxUpstream = 32
+	// maxRequests bounds the requests of one container at a time.
+	maxRequests = 256
+	// maxAnswerHeader bounds what an upstream host sends before its answer.
+	maxAnswerHeader = 256 << 10
 )
 
-// copyBuffer is how much of a body is carried at a time: with TLS on both sides
-// each piece costs two system calls and a wake-up.
-const copyBuffer = 256 << 10
+// overHTTP2 bounds what HTTP/2 keeps in memory for a peer that does not read: of
+// each of 64 streams, and of a connection with all its streams.
+func overHTTP2() *http.HTTP2Config {
+	return &http.HTTP2Config{MaxConcurrentStreams: 64, MaxReceiveBufferPerStream: 512 << 10, MaxReceiveBufferPerConnection: 2 << 20}
+}
+
+const (
+	// copyBuffer is how much of a body is carried at a time: with TLS on both sides
+	// each piece costs two system calls and a wake-up.
+	copyBuffer = 256 << 10
+	// smallBuffer is for what carries little, and for all when much of the other is
+	// lent out: a container must not take the daemon's memory with many connections.
+	smallBuffer = 16 << 10
+	// answerBuffer is read into from an upstream host, for each connection to one.
+	answerBuffer = 64 << 10
+	maxLent      = 64
+)
 
 // buffers lends them.
-type buffers struct{ pool sync.Pool }
+type buffers struct {
+	pool sync.Pool
+	lent atomic.Int64 // large ones
+}
 
 func (b *buffers) Get() []byte {
+	if b.lent.Add(1) > maxLent {
+		b.lent.Add(-1)
+		return make([]byte, smallBuffer)
+	}
 	if v, ok := b.pool.Get().(*[]byte); ok {
 		return *v
 	}
 	return make([]byte, copyBuffer)
 }
 
-func (b *buffers) Put(v []byte) { b.pool.Put(&v) }
+func (b *buffers) Put(v []byte) {
+	if len(v) == copyBuffer {
+		b.lent.Add(-1)
+		b.pool.Put(&v)
+	}
+}
 
 // webConn is the container's side of a connection whose requests are read here:
 // in the clear, or under TLS that ends here.
@@ -114,12 +148,12 @@ type connKey struct{}
 // those that are allowed.
 func (w *Way) startWeb() {
 	w.toWeb = newHandover()
-	w.client = clients{w.newClient(false), w.newClient(true)}
 	w.web = &http.Server{
 		Handler:           http.HandlerFunc(w.handle),
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       keepAlive,
 		MaxHeaderBytes:    maxHeader,
+		HTTP2:             overHTTP2(),
 		// What it reports is what a container did wrong, and stands in the record
 		// where it matters.
 		ErrorLog:  log.New(io.Discard, "", 0),
@@ -139,19 +173,26 @@ func (w *Way) startWeb() {
 // the time. A host that does not know HTTP/2 is asked in HTTP/1.1 either way.
 type clients struct{ http1, http2 *http.Transport }
 
-func (c clients) of(major int) *http.Transport {
+func (w *Way) newClients(most int) *clients {
+	return &clients{w.newClient(false, most), w.newClient(true, most)}
+}
+
+func (c *clients) of(major int) *http.Transport {
 	if major == 2 {
 		return c.http2
 	}
 	return c.http1
 }
 
-func (c clients) close() {
+func (c *clients) close() {
+	if c == nil {
+		return
+	}
 	c.http1.CloseIdleConnections()
 	c.http2.CloseIdleConnections()
 }
 
-func (w *Way) newClient(http2 bool) *http.Transport {
+func (w *Way) newClient(http2 bool, most int) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(http2)
@@ -160,10 +201,14 @@ func (w *Way) newClient(http2 bool) *http.Transport {
 		TLSClientConfig:     &tls.Config{RootCAs: w.cfg.Roots, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout: headerTimeout,
 		Protocols:           protocols,
+		HTTP2:               overHTTP2(),
+		MaxConnsPerHost:     most,
 		MaxIdleConnsPerHost: maxIdle,
 		IdleConnTimeout:     keepAlive,
 		DisableCompression:  true, // what the container asked for is what is asked for
-		ReadBufferSize:      copyBuffer,
+		ReadBufferSize:      answerBuffer,
+
+		MaxResponseHeaderBytes: maxAnswerHeader,
 	}
 }
 
@@ -194,23 +239,25 @@ func (w *Way) dialFor(ctx context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return w.keep(up)
+	return w.keep(up, q.limits)
 }
 
-// kept is an upstream connection that may outlive the request it was made for.
+// kept is an upstream connection that may outlive the request it was made for. It
+// serves requests of one rule, and ends with that.
 type kept struct {
 	*net.TCPConn
-	way *Way
+	way    *Way
+	limits *ruleLimits
 }
 
 // keep puts an upstream connection on the list of those that Close cuts.
-func (w *Way) keep(up *net.TCPConn) (net.Conn, error) {
-	k := &kept{up, w}
+func (w *Way) keep(up *net.TCPConn, limits *ruleLimits) (net.Conn, error) {
+	k := &kept{up, w, limits}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.cause != nil {
+	if w.cause != nil || limits.gone {
 		up.Close()
-		return nil, w.cause
+		return nil, cmp.Or(w.cause, ErrClosed)
 	}
 	w.kept[k] = struct{}{}
 	return k, nil
@@ -226,13 +273,16 @@ func (k *kept) Close() error {
 // handle judges one request and passes it on.
 func (w *Way) handle(rw http.ResponseWriter, r *http.Request) {
 	c := r.Context().Value(connKey{}).(*conn)
-	q := &request{conn: c, dest: c.dest, major: r.ProtoMajor, method: r.Method, upgrade: r.Header.Get("Upgrade") != ""}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	r = r.WithContext(ctx)
+	q := &request{conn: c, dest: c.dest, cancel: cancel, major: r.ProtoMajor, method: r.Method, upgrade: r.Header.Get("Upgrade") != ""}
 	if status, reason, note := w.admitRequest(q, r); reason != "" {
 		w.refuseRequest(rw, q, status, reason, note)
 		return
 	}
 	if q.unresolved != nil {
-		w.failRequest(rw, q, http.StatusBadGateway, fmt.Errorf("resolving the name: %w", q.unresolved))
+		w.failRequest(rw, q, http.StatusBadGateway, fmt.Errorf("%w: %w", errUnresolved, q.unresolved))
 		return
 	}
 	swap, err := w.swap(r.Context(), q, r)
@@ -245,16 +295,22 @@ func (w *Way) handle(rw http.ResponseWriter, r *http.Request) {
 		w.failRequest(rw, q, http.StatusServiceUnavailable, err)
 		return
 	}
+	if reason := w.begin(q); reason != "" {
+		w.refuseRequest(rw, q, map[netpolicy.Reason]int{netpolicy.ReasonLimit: http.StatusTooManyRequests, netpolicy.ReasonTool: http.StatusForbidden}[reason], reason, "")
+		return
+	}
+	defer w.finish(q)
 	if err := w.passed(q); err != nil {
 		http.Error(rw, "mcprun: the request was refused, since it cannot be recorded", http.StatusServiceUnavailable)
 		return
 	}
+	r.Body = q.charge(r.Body)
 	proxy := httputil.ReverseProxy{
 		Transport:      quiet{w, q},
 		BufferPool:     &w.buffers, // events and answers of unknown length flow as they come all the same
 		ErrorLog:       w.web.ErrorLog,
 		Rewrite:        func(p *httputil.ProxyRequest) { q.rewrite(p.Out, swap) },
-		ModifyResponse: swap.response,
+		ModifyResponse: func(a *http.Response) error { return swap.response(a, q) },
 		ErrorHandler: func(rw http.ResponseWriter, _ *http.Request, err error) {
 			w.failRequest(rw, q, http.StatusBadGateway, swap.text(err))
 		},
@@ -273,7 +329,7 @@ type quiet struct {
 func (t quiet) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(context.WithValue(t.way.open, requestKey{}, t.q))
 	context.AfterFunc(r.Context(), cancel) // the request's own end, which outlives the response's body
-	return t.way.client.of(t.q.major).RoundTrip(r.WithContext(ctx))
+	return t.q.limits.web.of(t.q.major).RoundTrip(r.WithContext(ctx))
 }
 
 // request is one request as it is judged, and as it is sent.
@@ -286,6 +342,9 @@ type request struct {
 	path    string // canonical
 	upgrade bool   // to another protocol on the same connection
 	addrs   []netip.Addr
+	limits  *ruleLimits   // of the rule that pays for it
+	used    []*Credential // whose secrets it carries
+	cancel  func()
 
 	unresolved error // why addrs is empty though the request is allowed
 }
@@ -309,6 +368,9 @@ func (w *Way) admitRequest(q *request, r *http.Request) (status int, reason netp
 	if q.path, err = netpolicy.CanonicalPath(target); err != nil {
 		return http.StatusBadRequest, netpolicy.ReasonPath, err.Error()
 	}
+	if strings.ContainsFunc(r.URL.RawQuery, func(c rune) bool { return c <= ' ' || c == 0x7f }) {
+		return http.StatusBadRequest, netpolicy.ReasonPath, "the query holds a space or a control character as it is"
+	}
 	if reason, note := overrides(r.Header); reason != "" {
 		return http.StatusForbidden, reason, note
 	}
@@ -320,7 +382,9 @@ func (w *Way) admitRequest(q *request, r *http.Request) (status int, reason netp
 	if !d.Allowed() {
 		return http.StatusForbidden, d.Reason, ""
 	}
-	if !c.rules.limits[d.Rules[0]].once() {
+	q.limits = c.rules.limits[d.Rules[0]]
+	// A connection was paid for by its first rule; its first request is in that.
+	if paid := d.Rules[0] == c.rule && c.paid.CompareAndSwap(true, false); !paid && !q.limits.once() {
 		return http.StatusTooManyRequests, netpolicy.ReasonLimit, ""
 	}
 	addrs, err := w.resolve(r.Context(), c.dest.Host)
@@ -340,13 +404,16 @@ func (w *Way) admitRequest(q *request, r *http.Request) (status int, reason netp
 // is done.
 var overriding = map[string]netpolicy.Reason{
 	"X-Http-Method-Override": netpolicy.ReasonMethod, "X-Http-Method": netpolicy.ReasonMethod, "X-Method-Override": netpolicy.ReasonMethod,
+	"X-Original-Method": netpolicy.ReasonMethod, "X-Forwarded-Method": netpolicy.ReasonMethod,
 	"X-Original-Url": netpolicy.ReasonPath, "X-Rewrite-Url": netpolicy.ReasonPath, "X-Original-Uri": netpolicy.ReasonPath, "X-Forwarded-Uri": netpolicy.ReasonPath,
+	"X-Forwarded-Path": netpolicy.ReasonPath, "X-Forwarded-Prefix": netpolicy.ReasonPath, "X-Envoy-Original-Path": netpolicy.ReasonPath, "X-Replaced-Path": netpolicy.ReasonPath,
 }
 
-// overrides finds such a header.
+// overrides finds such a header. To CGI and its heirs a low line is a hyphen.
 func overrides(h http.Header) (reason netpolicy.Reason, note string) {
-	for name, reason := range overriding {
-		if _, ok := h[name]; ok {
+	for name := range h {
+		name = http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
+		if reason, ok := overriding[name]; ok {
 			return reason, name + " asks for another"
 		}
 	}
