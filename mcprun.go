@@ -108,11 +108,15 @@ type Verdict uint8
 const (
 	Deny Verdict = iota
 	Allow
+	Hold // a human has to say yes first
 )
 
 func (v Verdict) String() string {
-	if v == Allow {
+	switch v {
+	case Allow:
 		return "allow"
+	case Hold:
+		return "hold"
 	}
 	return "deny"
 }

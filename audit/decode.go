@@ -126,8 +126,11 @@ func (r *Record) setString(key, s string, prev *Hash) (err error) {
 	case "session":
 		r.Session = s
 	case "verdict":
-		if s == mcprun.Allow.String() {
+		switch s { // any other word denies
+		case mcprun.Allow.String():
 			r.Verdict = mcprun.Allow
+		case mcprun.Hold.String():
+			r.Verdict = mcprun.Hold
 		}
 	case "risk":
 		r.Risk, err = mcprun.ParseRisk(s)

@@ -142,7 +142,7 @@ func TestRealServers(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				v := tool.checkArguments(args)
+				_, v := tool.checkArguments(args)
 				want, breaks := schemaRules[c.Category]
 				switch {
 				case c.Expected != "block" && v != nil:

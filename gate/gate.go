@@ -8,7 +8,7 @@
 // cannot be judged is refused.
 //
 // What it does not protect: a schema that allows a dangerous value allows it
-// here (paths, URLs, commands and SQL are other checks'); a description can
+// here unless server.yaml ties a check or a rule to it; a description can
 // mislead a model in words that no list of phrases finds, which is why such
 // findings only raise a risk and the pin is what holds; what a tool does with a
 // valid call is the sandbox's business. Values must have passed strictjson: the
@@ -18,10 +18,12 @@ package gate
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/gate/argument"
 	"github.com/mcprun/mcprun/internal/strictjson"
 )
 
@@ -31,6 +33,11 @@ type Call struct {
 	Tool      mcprun.ToolName
 	Arguments jsontext.Value // through strictjson; nil is the same as {}
 	Principal mcprun.Principal
+
+	// What conditions can speak of besides.
+	Session string
+	Now     time.Time
+	Recent  map[string]int64
 }
 
 // Decide judges one call. The same call always gets the same decision. A nil or
@@ -50,10 +57,19 @@ func (p *Policy) Decide(c Call) mcprun.Decision {
 	case e.tool == nil || e.tool.Risk == mcprun.Block:
 		return deny(mcprun.Block, RuleRiskBlock, fmt.Sprintf("server.yaml blocks %s", c.Tool), "")
 	}
-	if v := e.tool.checkArguments(c.Arguments); v != nil {
+	args, v := e.tool.checkArguments(c.Arguments)
+	if v != nil {
 		return deny(e.tool.Risk, v.rule, fmt.Sprintf("%s: %s", c.Tool, v.reason), v.hint)
 	}
-	return e.tool.byRisk()
+	d := e.tool.byRisk()
+	switch f := e.grant.judge(args); f.Verdict {
+	case argument.Pass:
+	case argument.Hold:
+		d = stricter(d, c.Tool, mcprun.High, f.Rule, f.Reason, f.Hint)
+	default:
+		return deny(e.tool.Risk, f.Rule, fmt.Sprintf("%s: %s", c.Tool, f.Reason), f.Hint)
+	}
+	return e.grant.apply(d, c, args)
 }
 
 func deny(risk mcprun.Risk, rule, reason, hint string) mcprun.Decision {
@@ -82,7 +98,7 @@ func (t *Tool) byRisk() mcprun.Decision {
 	case mcprun.Medium:
 		d.Verdict, d.Rule, d.Reason = mcprun.Allow, RuleRiskMedium, "medium risk"
 	case mcprun.High:
-		d.Rule, d.Reason = RuleRiskHigh, fmt.Sprintf("%s is high risk: a human must approve it, and approvals are not built yet", t.Name)
+		d.Verdict, d.Rule, d.Reason = mcprun.Hold, RuleRiskHigh, fmt.Sprintf("%s is high risk: a human must approve it, and approvals are not built yet", t.Name)
 	default:
 		d.Rule, d.Reason = RuleRiskBlock, fmt.Sprintf("%s is blocked", t.Name)
 	}
@@ -92,19 +108,21 @@ func (t *Tool) byRisk() mcprun.Decision {
 	return d
 }
 
-// checkArguments holds the arguments against the input schema; nil is no fault.
-func (t *Tool) checkArguments(raw jsontext.Value) *violation {
+// checkArguments holds the arguments against the input schema and returns them
+// decoded; a nil violation is no fault.
+func (t *Tool) checkArguments(raw jsontext.Value) (map[string]any, *violation) {
 	if len(raw) == 0 {
 		raw = jsontext.Value("{}")
 	}
 	value, err := strictjson.Decode(raw)
 	if err != nil {
-		return &violation{rule: RuleSchemaInvalid, reason: "the arguments are not JSON", hint: "send an object"}
+		return nil, &violation{rule: RuleSchemaInvalid, reason: "the arguments are not JSON", hint: "send an object"}
 	}
-	if _, ok := value.(map[string]any); !ok {
-		return &violation{rule: RuleSchemaInvalid, reason: fmt.Sprintf("the arguments are %s, not an object", typeName(value)), hint: "send an object"}
+	args, ok := value.(map[string]any)
+	if !ok {
+		return nil, &violation{rule: RuleSchemaInvalid, reason: fmt.Sprintf("the arguments are %s, not an object", typeName(value)), hint: "send an object"}
 	}
-	return t.input.check(value)
+	return args, t.input.check(value)
 }
 
 // maxShown is how much of a caller's value a reason repeats: enough to find it,

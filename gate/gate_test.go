@@ -36,9 +36,9 @@ func testPolicy(t testing.TB) (*Policy, []Problem) {
 	for _, d := range definitions {
 		defs = append(defs, jsontext.Value(d))
 	}
-	return NewPolicy("test", pinned(t, defs...), map[mcprun.ToolName]mcprun.Risk{
-		"read": mcprun.Low, "write": mcprun.Medium, "delete": mcprun.High, "shut": mcprun.Block, "changes": mcprun.Low, "destroys": mcprun.Low,
-		"talks": mcprun.Low, "ahead": mcprun.Low, "hidden": mcprun.Low, "twin_1": mcprun.Low, "gone": mcprun.Low,
+	return NewPolicy("test", pinned(t, defs...), map[mcprun.ToolName]Grant{
+		"read": {Risk: mcprun.Low}, "write": {Risk: mcprun.Medium}, "delete": {Risk: mcprun.High}, "shut": {Risk: mcprun.Block}, "changes": {Risk: mcprun.Low}, "destroys": {Risk: mcprun.Low},
+		"talks": {Risk: mcprun.Low}, "ahead": {Risk: mcprun.Low}, "hidden": {Risk: mcprun.Low}, "twin_1": {Risk: mcprun.Low}, "gone": {Risk: mcprun.Low},
 	})
 }
 
@@ -66,12 +66,12 @@ func TestDecide(t *testing.T) {
 		{"read", `{"path":"a"}`, "allow low risk.low", "low risk"},
 		{"write", `{}`, "allow medium risk.medium", "medium risk"},
 		{"write", ``, "allow medium risk.medium", "medium risk"},
-		{"delete", `{}`, "deny high risk.high", "a human must approve it, and approvals are not built yet"},
+		{"delete", `{}`, "hold high risk.high", "a human must approve it, and approvals are not built yet"},
 		{"shut", `{}`, "deny block risk.block", "server.yaml blocks shut"},
 		{"changes", `{}`, "allow medium risk.medium", "raised: the server says it does not only read"},
 		{"destroys", `{}`, "allow medium risk.medium", "raised: the server says it may destroy"},
 		{"talks", `{}`, "allow medium risk.medium", "raised: lint.instruction"},
-		{"ahead", `{}`, "deny high risk.high", "raised: lint.pattern-unchecked"},
+		{"ahead", `{}`, "hold high risk.high", "raised: lint.pattern-unchecked"},
 		{"hidden", `{}`, "deny block tool.withheld", "bidi control character U+202E"},
 		{"twin_1", `{}`, "deny block tool.withheld", "looks like"},
 		{"twin_l", `{}`, "deny block tool.withheld", "looks like"},
@@ -97,7 +97,7 @@ func TestDecide(t *testing.T) {
 func TestNothingIsAllowedByDefault(t *testing.T) {
 	call := Call{Server: "test", Tool: "read", Arguments: jsontext.Value(`{"path":"a"}`)}
 	good := pinned(t, jsontext.Value(definitions["read"]))
-	grant := map[mcprun.ToolName]mcprun.Risk{"read": mcprun.Low}
+	grant := map[mcprun.ToolName]Grant{"read": {Risk: mcprun.Low}}
 	other := *good
 	other.Server = "other"
 	noFile, _ := NewPolicy("test", nil, grant)
@@ -106,7 +106,7 @@ func TestNothingIsAllowedByDefault(t *testing.T) {
 		t.Errorf("problems %v", problems)
 	}
 	noRisks, _ := NewPolicy("test", good, nil)
-	unset, _ := NewPolicy("test", good, map[mcprun.ToolName]mcprun.Risk{"read": 0})
+	unset, _ := NewPolicy("test", good, map[mcprun.ToolName]Grant{"read": {Risk: 0}})
 	right, _ := NewPolicy("test", good, grant)
 	for _, tt := range []struct {
 		name string
@@ -168,7 +168,7 @@ func TestListed(t *testing.T) {
 
 func TestChanged(t *testing.T) {
 	file := pinned(t, jsontext.Value(definitions["read"]), jsontext.Value(definitions["write"]), jsontext.Value(`{"name":"num","x":9007199254740992,"inputSchema":{"type":"object"}}`))
-	p, problems := NewPolicy("test", file, map[mcprun.ToolName]mcprun.Risk{"read": mcprun.Low, "write": mcprun.Low, "num": mcprun.Low})
+	p, problems := NewPolicy("test", file, map[mcprun.ToolName]Grant{"read": {Risk: mcprun.Low}, "write": {Risk: mcprun.Low}, "num": {Risk: mcprun.Low}})
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
@@ -295,7 +295,7 @@ func FuzzDecide(f *testing.F) {
 		if first.Verdict == mcprun.Allow {
 			open := *tool
 			open.input = &schema{compiled: tool.input.compiled, cost: tool.input.cost}
-			if v := open.checkArguments(clean); v != nil {
+			if _, v := open.checkArguments(clean); v != nil {
 				t.Fatalf("closed allows what open refuses: %+v", v)
 			}
 		}

@@ -22,6 +22,7 @@ type Policy struct {
 type entry struct {
 	pinned  lock.Tool
 	granted bool
+	grant   Grant
 	tool    *Tool // nil where not granted
 	rule    string
 	reason  string
@@ -37,7 +38,7 @@ type Problem struct {
 // NewPolicy joins what is pinned with what server.yaml grants. The policy is
 // always usable: a tool with a problem is refused with the reason, and so is
 // everything if the file is for another server or missing.
-func NewPolicy(server mcprun.ServerName, file *lock.File, risks map[mcprun.ToolName]mcprun.Risk) (*Policy, []Problem) {
+func NewPolicy(server mcprun.ServerName, file *lock.File, grants map[mcprun.ToolName]Grant) (*Policy, []Problem) {
 	p := &Policy{server: server, tools: map[mcprun.ToolName]entry{}}
 	if file == nil {
 		return p, []Problem{{Err: fmt.Errorf("nothing is pinned; run mcprun lock")}}
@@ -48,14 +49,14 @@ func NewPolicy(server mcprun.ServerName, file *lock.File, risks map[mcprun.ToolN
 	var problems []Problem
 	alike := confusions(file)
 	for _, pinned := range file.Tools {
-		risk, granted := risks[pinned.Name]
-		e := newEntry(pinned, risk, granted, alike[pinned.Name])
+		grant, granted := grants[pinned.Name]
+		e := newEntry(pinned, grant, granted, alike[pinned.Name])
 		if granted && e.rule != "" {
 			problems = append(problems, Problem{pinned.Name, fmt.Errorf("%s", e.reason)})
 		}
 		p.tools[pinned.Name] = e
 	}
-	for _, name := range slices.Sorted(maps.Keys(risks)) {
+	for _, name := range slices.Sorted(maps.Keys(grants)) {
 		if _, ok := p.tools[name]; !ok {
 			problems = append(problems, Problem{name, fmt.Errorf("server.yaml grants it, but it is not pinned; run mcprun lock")})
 		}
@@ -76,9 +77,9 @@ func confusions(file *lock.File) map[mcprun.ToolName]string {
 	return out
 }
 
-func newEntry(pinned lock.Tool, risk mcprun.Risk, granted bool, alike string) entry {
-	e := entry{pinned: lock.Tool{Name: pinned.Name, Digest: pinned.Digest, Definition: pinned.Definition.Clone()}, granted: granted}
-	tool, err := Compile(e.pinned.Definition, risk)
+func newEntry(pinned lock.Tool, grant Grant, granted bool, alike string) entry {
+	e := entry{grant: grant, pinned: lock.Tool{Name: pinned.Name, Digest: pinned.Digest, Definition: pinned.Definition.Clone()}, granted: granted}
+	tool, err := Compile(e.pinned.Definition, grant.Risk)
 	switch {
 	case err != nil:
 		e.withhold(RuleWithheld, fmt.Sprintf("%s is withheld: %v", pinned.Name, err), "")
@@ -101,6 +102,10 @@ func (e *entry) withhold(rule, reason, hint string) {
 
 // Server is the server that the policy is for.
 func (p *Policy) Server() mcprun.ServerName { return p.server }
+
+// Conditional reports whether rules of a tool have conditions, which speak of the
+// session, the time and what went before.
+func (p *Policy) Conditional(name mcprun.ToolName) bool { return len(p.tools[name].grant.Rules) > 0 }
 
 // Tool returns a tool that may be listed.
 func (p *Policy) Tool(name mcprun.ToolName) (*Tool, bool) {

@@ -1,6 +1,7 @@
 package gate
 
-// The rules that decide calls; Decision.Rule is one of these.
+// The rules that decide calls; Decision.Rule is one of these, or that of a check of
+// an argument, as "path.outside".
 const (
 	// RuleServerMismatch denies a call for a server that the policy is not for.
 	RuleServerMismatch = "server.mismatch"
@@ -24,6 +25,8 @@ const (
 	RuleRiskMedium = "risk.medium"
 	// RuleRiskHigh denies a call until a human approves it.
 	RuleRiskHigh = "risk.high"
+	// RuleCondition is a rule of server.yaml whose condition holds.
+	RuleCondition = "rule"
 	// RuleRiskBlock denies a tool that server.yaml blocks.
 	RuleRiskBlock = "risk.block"
 )

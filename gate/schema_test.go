@@ -22,7 +22,7 @@ func compiled(t testing.TB, input string) *Tool {
 
 // verdict is "" or the rule and the reason.
 func verdict(tool *Tool, args string) string {
-	v := tool.checkArguments(jsontext.Value(args))
+	_, v := tool.checkArguments(jsontext.Value(args))
 	if v == nil {
 		return ""
 	}

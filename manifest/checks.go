@@ -43,6 +43,8 @@ func runChecks(s *Server, r *report) {
 		checkToolCount,
 		checkToolNames,
 		checkRisks,
+		checkArguments,
+		checkRules,
 		checkEgress,
 		checkEgressTools,
 		checkCredentialNames,

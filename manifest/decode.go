@@ -138,6 +138,8 @@ func decodeTools(o object) map[mcprun.ToolName]Tool {
 		t.need("risk", "add risk: low, medium, high or block")
 		var tool Tool
 		set(t, "risk", &tool.Risk, readRisk)
+		t.bool("untrusted", &tool.Untrusted)
+		tool.Arguments, tool.Rules = decodeArguments(t), decodeRules(t)
 		if tools == nil {
 			tools = map[mcprun.ToolName]Tool{}
 		}

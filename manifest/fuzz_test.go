@@ -10,6 +10,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/mcprun/mcprun/gate/argument"
+	"github.com/mcprun/mcprun/gate/argument/words"
+	"github.com/mcprun/mcprun/gate/when"
 	"github.com/mcprun/mcprun/manifest"
 	"github.com/mcprun/mcprun/manifest/manifesttest"
 	"github.com/mcprun/mcprun/netpolicy"
@@ -20,6 +23,9 @@ func withoutNotes() cmp.Option {
 	return cmp.Options{
 		cmpopts.IgnoreFields(manifest.Server{}, "Notes"),
 		cmpopts.EquateComparable(netpolicy.Host{}, netpolicy.Pattern{}, netip.Prefix{}),
+		cmp.Comparer(func(a, b words.Pattern) bool { return a.String() == b.String() }),
+		cmp.Comparer(func(a, b argument.Pointer) bool { return a.String() == b.String() }),
+		cmp.Comparer(func(a, b *when.Condition) bool { return a.String() == b.String() }),
 		cmp.Comparer(func(a, b netpolicy.PathPattern) bool { return a.String() == b.String() }),
 	}
 }

@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/gate/argument"
+	"github.com/mcprun/mcprun/gate/when"
 	"github.com/mcprun/mcprun/netpolicy"
 )
 
@@ -53,7 +55,7 @@ func Changed(a, b *Server) []string {
 	}{
 		{"name", a.Name, b.Name}, {"image", a.Image, b.Image}, {"command", a.Command, b.Command}, {"workdir", a.WorkDir, b.WorkDir},
 		{"environment", a.Environment, b.Environment}, {"profile", a.Profile, b.Profile}, {"files", a.Files, b.Files}, {"tmp", a.Tmp, b.Tmp},
-		{"resources", a.Resources, b.Resources}, {"timeouts", a.Timeouts, b.Timeouts}, {"tools", a.Tools, b.Tools}, {"grants", a.Grants, b.Grants},
+		{"resources", a.Resources, b.Resources}, {"timeouts", a.Timeouts, b.Timeouts}, {"tools", toolsText(a), toolsText(b)}, {"grants", a.Grants, b.Grants},
 		{"egress", a.Egress, b.Egress}, {"credentials", a.Credentials, b.Credentials},
 	} {
 		if !reflect.DeepEqual(f.a, f.b) {
@@ -114,7 +116,12 @@ type Timeouts struct {
 }
 
 // Tool is what the operator says of one tool. The zero value is blocked.
-type Tool struct{ Risk mcprun.Risk }
+type Tool struct {
+	Risk      mcprun.Risk
+	Untrusted bool                // its answers were written by strangers
+	Arguments []argument.Attached // checks beside the schema
+	Rules     []when.Rule
+}
 
 // Grants are requests that the server may send to the client. The zero value
 // refuses all of them.

@@ -70,7 +70,7 @@ func marshalTools(s *Server, line func(string, ...any)) {
 	}
 	line("tools:")
 	for _, name := range slices.Sorted(maps.Keys(s.Tools)) {
-		line("  %s: {risk: %s}", quote(string(name)), s.Tools[name].Risk)
+		line("  %s: %s", quote(string(name)), toolFields(s.Tools[name]))
 	}
 }
 
@@ -143,7 +143,11 @@ func (s *Server) String() string {
 	add("start=%s call=%s stop=%s", durationString(s.Timeouts.Start), durationString(s.Timeouts.Call), durationString(s.Timeouts.Stop))
 	add("%s", s.Grants)
 	for _, name := range slices.Sorted(maps.Keys(s.Tools)) {
-		add("%s=%s", name, s.Tools[name].Risk)
+		if f := toolFields(s.Tools[name]); len(f) > 1 {
+			add("%s=%s", name, f)
+		} else {
+			add("%s=%s", name, s.Tools[name].Risk)
+		}
 	}
 	for _, e := range s.Egress {
 		add("egress=%s", e)

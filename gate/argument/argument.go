@@ -44,3 +44,21 @@ func Worse(a, b Finding) Finding {
 	}
 	return a
 }
+
+// Check judges one value of a call's arguments as text. It must be pure.
+type Check interface {
+	Judge(text string) Finding
+}
+
+// ListCheck is a Check that judges a list of texts as one value, as a program with
+// its arguments.
+type ListCheck interface {
+	Check
+	JudgeArgs(list []string) Finding
+}
+
+// Attached is a check tied to the values that it is for.
+type Attached struct {
+	At    Pointer // the zero Pointer: all of a call's arguments
+	Check Check
+}

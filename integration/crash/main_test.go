@@ -60,11 +60,15 @@ func prepare(dir, bin string) error {
 	return build.Run()
 }
 
-// nothingLeft waits a moment for what ends by itself, then compares.
+// goodbye bounds the wait for what ends by itself: a process that was killed, and
+// has no memory any more, is in the list until its parent has taken note of it.
+const goodbye = 5 * time.Second
+
+// nothingLeft waits for what ends by itself, then compares.
 func nothingLeft(t *testing.T, d *harness.Daemon, before harness.Leftovers) {
 	t.Helper()
 	diff := ""
-	for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(goodbye); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if diff = cmp.Diff(before, d.Snapshot()); diff == "" {
 			return
 		}

@@ -144,6 +144,7 @@ func TestReadme(t *testing.T) {
 	d.Must("revive", "files", "--why", "the next document")
 	g.follow("../../docs/server-lock.md")
 	d.Must("start", "files.yaml")
+	g.follow("../../docs/policy.md")
 	g.follow("../../docs/egress.md")
 	g.follow("../../docs/audit.md")
 }

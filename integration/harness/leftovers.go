@@ -92,10 +92,27 @@ func (d *Daemon) judge(pid int) (line string, ours, stray bool) {
 	if syscall.Stat(dir, &st) != nil {
 		return "", false, false
 	}
+	if line == "" { // it is dying, or the kernel's: what it is called, and how it is
+		line = statusOf(dir)
+	}
 	parent := d.Dirs.CgroupParent()
 	ours = strings.Contains(line, d.base()+"/") || strings.Contains(line, parent) || strings.Contains(string(groups), "/"+parent)
 	stray = st.Uid >= firstContainerID && !strings.Contains(string(groups), "/mcprun")
 	return line, ours, stray
+}
+
+// statusOf is a process's name, state and parent.
+func statusOf(dir string) string {
+	raw, _ := os.ReadFile(dir + "/status")
+	var out []string
+	for line := range strings.Lines(string(raw)) {
+		for _, key := range []string{"Name:", "State:", "PPid:"} {
+			if rest, ok := strings.CutPrefix(line, key); ok {
+				out = append(out, strings.TrimSpace(rest))
+			}
+		}
+	}
+	return strings.Join(out, " ")
 }
 
 func namespaceLinks(pid int) []string {

@@ -10,7 +10,7 @@ type call struct {
 // calls holds every tool of every server once; /mnt is the workspace.
 var calls = map[string][]call{
 	"everything": {
-		{"echo", `{"message":"hello \u2028 \ud83d\ude00"}`, ""},
+		{"echo", `{"message":"hello\u00a0\u00e9 \ud83d\ude00"}`, ""},
 		{"get-annotated-message", `{"messageType":"error","includeImage":true}`, ""},
 		{"get-env", `{}`, ""},
 		{"get-resource-links", `{"count":3}`, ""},

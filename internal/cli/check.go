@@ -52,11 +52,7 @@ func checkPins(path string, m *manifest.Server) ([]string, error) {
 	if err != nil {
 		return nil, &mcprun.Error{Class: mcprun.Usage, What: "reading " + lockPath(path), Err: err, Hint: "mcprun lock " + path}
 	}
-	risks := make(map[mcprun.ToolName]mcprun.Risk, len(m.Tools))
-	for name, t := range m.Tools {
-		risks[name] = t.Risk
-	}
-	_, problems := gate.NewPolicy(m.Name, f, risks)
+	_, problems := gate.NewPolicy(m.Name, f, gate.Grants(m))
 	for _, p := range problems {
 		notes = append(notes, fmt.Sprintf("tool %s: %v", p.Tool, p.Err))
 	}

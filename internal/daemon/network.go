@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/credentials"
 	"github.com/mcprun/mcprun/internal/front"
+	"github.com/mcprun/mcprun/internal/redact"
 	"github.com/mcprun/mcprun/manifest"
 	"github.com/mcprun/mcprun/netpolicy/dns"
 	"github.com/mcprun/mcprun/netpolicy/egress"
@@ -27,6 +29,10 @@ type network struct {
 	names *dns.Names
 	held  []heldCredential
 	life  uint64 // of placeholders
+
+	mu    sync.Mutex
+	set   *redact.Set // for results, of the secrets in setOf
+	setOf []string
 }
 
 // heldCredential is a credential of one life: what the container holds in its
@@ -150,6 +156,33 @@ func (n *network) given(ctx context.Context, m *manifest.Server) (runtime.Networ
 		}
 	}
 	return runtime.Network{Namespace: n.way.Namespace(), Files: files, Env: env}, nil
+}
+
+// secrets is what is taken out of results: all that the credentials of this life
+// were, those that the container holds itself included. One that is too short to be
+// told from other text is not.
+func (n *network) secrets() (*redact.Set, error) {
+	var all []string
+	for _, h := range n.held {
+		for _, s := range h.cache.Known() {
+			if len(s) >= redact.MinSecret && len(all) < redact.MaxSecrets {
+				all = append(all, s)
+			}
+		}
+	}
+	if len(all) == 0 {
+		return nil, nil
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.set == nil || !slices.Equal(n.setOf, all) {
+		set, err := redact.New(all)
+		if err != nil {
+			return nil, fmt.Errorf("preparing the redaction of results: %w", err)
+		}
+		n.set, n.setOf = set, all
+	}
+	return n.set, nil
 }
 
 // close cuts every connection and forgets every credential, at once.

@@ -252,15 +252,16 @@ func (s *server) publish(run *running, def *definition, g upstream.Greeting, cur
 	if why := hiddenText(current); why != "" {
 		return &mcprun.Error{Class: mcprun.Denied, What: "starting " + string(s.name), Why: why, Hint: "look at " + def.file + "'s lock file; no server needs hidden text"}
 	}
-	risks := make(map[mcprun.ToolName]mcprun.Risk, len(def.m.Tools))
-	for name, t := range def.m.Tools {
-		risks[name] = t.Risk
-	}
-	policy, problems := gate.NewPolicy(s.name, def.lock, risks)
+	policy, problems := gate.NewPolicy(s.name, def.lock, gate.Grants(def.m))
 	for _, p := range problems {
 		s.log.add(fmt.Sprintf("[mcprun: tool %s: %v]", p.Tool, p.Err))
 	}
 	run.life.SetPolicy(s.changed(policy, def.lock, current, run))
+	run.life.Untrusted = make(map[mcprun.ToolName]bool)
+	for name, t := range def.m.Tools {
+		run.life.Untrusted[name] = t.Untrusted
+	}
+	run.life.Secrets = run.net.secrets
 	run.life.Greeting, run.life.Grants, run.life.Timeout = g, upstream.Grants(def.m.Grants), def.m.Timeouts.Call
 	again := make(chan struct{}, 1)
 	run.life.ToolsChanged = func() {

@@ -141,7 +141,7 @@ func newRig(t *testing.T, grants upstream.Grants) *rig {
 	if err := f.Seal(); err != nil {
 		t.Fatal(err)
 	}
-	policy, problems := gate.NewPolicy("files", f, map[mcprun.ToolName]mcprun.Risk{"echo": mcprun.Low, "count": mcprun.Medium})
+	policy, problems := gate.NewPolicy("files", f, map[mcprun.ToolName]gate.Grant{"echo": {Risk: mcprun.Low}, "count": {Risk: mcprun.Medium}})
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/audit"
 	"github.com/mcprun/mcprun/gate"
+	"github.com/mcprun/mcprun/gate/result"
 	"github.com/mcprun/mcprun/internal/mcpwire"
 	"github.com/mcprun/mcprun/internal/upstream"
 )
@@ -55,9 +56,9 @@ func (r *route) reply(reply upstream.Reply) {
 
 // finish checks what came back, records it and answers the client.
 func (r *route) finish(reply upstream.Reply) {
-	outcome, answer := r.outcome(reply)
 	rec := r.record(audit.TypeResult)
-	rec.Outcome = outcome
+	var answer []byte
+	rec.Outcome, answer = r.outcome(reply, rec)
 	rec.Size = int64(len(reply.Result) + len(reply.Error))
 	rec.Duration = time.Since(r.begun)
 	if reply.Err != nil {
@@ -69,8 +70,9 @@ func (r *route) finish(reply upstream.Reply) {
 	r.session.box.Send(answer)
 }
 
-// outcome names what came back and makes the answer from it.
-func (r *route) outcome(reply upstream.Reply) (string, []byte) {
+// outcome names what came back and makes the answer from it. What was done to it
+// goes into the record.
+func (r *route) outcome(reply upstream.Reply, rec *audit.Record) (string, []byte) {
 	var killed *KilledError
 	switch {
 	case errors.As(reply.Err, &killed):
@@ -80,13 +82,33 @@ func (r *route) outcome(reply upstream.Reply) (string, []byte) {
 	case reply.Error != nil:
 		return "error", mcpwire.AppendErrorObject(nil, r.client, reply.Error)
 	}
-	if r.tool != "" {
-		if err := checkResult(r.life.Policy(), r.tool, reply.Result); err != nil {
-			d := mcprun.Decision{Rule: "result.invalid", Reason: "the server's result was withheld: " + err.Error()}
-			return "withheld", mcpwire.AppendResult(nil, r.client, refusal(d, r.call))
-		}
+	if r.tool == "" {
+		return "ok", mcpwire.AppendResult(nil, r.client, reply.Result)
 	}
-	return "ok", mcpwire.AppendResult(nil, r.client, reply.Result)
+	clean, err := r.prepare(reply.Result, rec)
+	if err != nil {
+		d := mcprun.Decision{Rule: "result.invalid", Reason: "the server's result was withheld: " + err.Error()}
+		return "withheld", mcpwire.AppendResult(nil, r.client, refusal(d, r.call))
+	}
+	return "ok", mcpwire.AppendResult(nil, r.client, clean)
+}
+
+// prepare makes a tool's result fit for the client, and notes what was found.
+func (r *route) prepare(raw jsontext.Value, rec *audit.Record) (jsontext.Value, error) {
+	if err := checkResult(r.life.Policy(), r.tool, raw); err != nil {
+		return nil, err
+	}
+	spec, err := r.life.spec(r.tool)
+	if err != nil {
+		return nil, err
+	}
+	clean, report, err := result.Prepare(raw, spec)
+	if err != nil {
+		return nil, err
+	}
+	r.session.recent.read(report)
+	rec.Detail = reportDetail(report)
+	return clean, nil
 }
 
 // checkResult holds a result against the pinned outputSchema. A tool that was

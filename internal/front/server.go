@@ -20,6 +20,7 @@ import (
 	"github.com/mcprun/mcprun/audit"
 	"github.com/mcprun/mcprun/gate"
 	"github.com/mcprun/mcprun/internal/mcpwire"
+	"github.com/mcprun/mcprun/internal/redact"
 	"github.com/mcprun/mcprun/internal/upstream"
 	"github.com/mcprun/mcprun/limits"
 )
@@ -53,6 +54,10 @@ type Life struct {
 	Greeting upstream.Greeting // as pinned
 	Grants   upstream.Grants
 	Timeout  time.Duration // of one request
+	// Untrusted are the tools whose answers were written by strangers.
+	Untrusted map[mcprun.ToolName]bool
+	// Secrets are taken out of results; it may return nil.
+	Secrets func() (*redact.Set, error)
 	// ToolsChanged is called when the server says that its tools changed; it must not block.
 	ToolsChanged func()
 	// CallEnded is called after a tool call is in flight no more; it must not block.
@@ -81,7 +86,7 @@ func (l *Life) Events() upstream.Events {
 
 // NewLife prepares a life; it takes calls once Begin was called with it.
 func (s *Server) NewLife(instance string) *Life {
-	return &Life{Instance: instance, server: s, routes: make(map[int64]*route), asks: make(map[mcpwire.ID]*Session), askIDs: make(map[mcpwire.ID]mcpwire.ID), ToolsChanged: func() {}, CallEnded: func() {}}
+	return &Life{Instance: instance, server: s, routes: make(map[int64]*route), asks: make(map[mcpwire.ID]*Session), askIDs: make(map[mcpwire.ID]mcpwire.ID), ToolsChanged: func() {}, CallEnded: func() {}, Secrets: func() (*redact.Set, error) { return nil, nil }}
 }
 
 // Prepare joins a life to its connection, before the first event can come to

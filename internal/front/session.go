@@ -39,6 +39,7 @@ type Session struct {
 	in        *mcpwire.Reader
 	closer    io.Closer
 	box       *outbox.Box
+	recent    recent
 
 	mu       sync.Mutex
 	inFlight map[mcpwire.ID]int64 // the client's id → ours
@@ -190,7 +191,12 @@ func (c *Session) call(l *Life, m mcpwire.Message) {
 		return
 	}
 	r.tool = name
-	d := l.Policy().Decide(gate.Call{Server: c.server.Name, Tool: name, Arguments: call.Arguments, Principal: c.principal})
+	now := time.Now()
+	asked := gate.Call{Server: c.server.Name, Tool: name, Arguments: call.Arguments, Principal: c.principal}
+	if l.Policy().Conditional(name) {
+		asked.Session, asked.Now, asked.Recent = c.id, now, c.recent.counts(name, now)
+	}
+	d := l.Policy().Decide(asked)
 	kind := audit.TypeRefuse
 	if d.Verdict == mcprun.Allow {
 		kind = audit.TypeCall
@@ -217,6 +223,7 @@ func (c *Session) call(l *Life, m mcpwire.Message) {
 		c.deny(m, d, r.call)
 		return
 	}
+	c.recent.add(name, now)
 	call.Meta = mcpwire.ReplaceToken(call.Meta, r.upstreamToken())
 	c.send(r, call.Params())
 }

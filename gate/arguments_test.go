@@ -1,0 +1,118 @@
+package gate
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/gate/argument"
+	"github.com/mcprun/mcprun/gate/argument/paths"
+	wordchecks "github.com/mcprun/mcprun/gate/argument/words"
+	"github.com/mcprun/mcprun/gate/when"
+)
+
+const editor = `{"name":"edit","inputSchema":{"type":"object","properties":{"path":{"type":["string","array"]},"edits":{"type":"array","items":{"type":"object","properties":{"path":{"type":"string"},"text":{"type":"string"}}}},"n":{},"force":{"type":"boolean"}}}}`
+
+func attached(t testing.TB, at string, c argument.Check) argument.Attached {
+	t.Helper()
+	p, err := argument.ParsePointer(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return argument.Attached{At: p, Check: c}
+}
+
+func rule(t testing.TB, text string, risk mcprun.Risk) when.Rule {
+	t.Helper()
+	c, err := when.Compile(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return when.Rule{When: c, Risk: risk, Reason: "a rule", Hint: "a hint"}
+}
+
+func checked(t testing.TB, g Grant) *Policy {
+	t.Helper()
+	p, problems := NewPolicy("test", pinned(t, jsontext.Value(editor)), map[mcprun.ToolName]Grant{"edit": g})
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	return p
+}
+
+// A check judges every text that stands where it is tied, whatever stands around
+// it; a rule makes the call riskier where its condition holds; the worst counts.
+func TestArguments(t *testing.T) {
+	below := paths.Spec{Under: []string{"/workspace"}, Sensitive: argument.Hold}
+	p := checked(t, Grant{Risk: mcprun.Low,
+		Arguments: []argument.Attached{attached(t, "path", below), attached(t, "/edits/*/path", below), attached(t, "*", wordchecks.Secrets{})},
+		Rules: []when.Rule{rule(t, `has(args.force) && args.force`, mcprun.High), rule(t, `has(args.n) && args.n > 10`, mcprun.Block), rule(t, `has(args.n) && args.n == 5`, mcprun.Medium),
+			rule(t, `recent.tool_minute > 3`, mcprun.Block)},
+	})
+	for _, row := range []struct{ args, want string }{
+		{`{}`, "allow low risk.low"},
+		{`{"path":"/workspace/a"}`, "allow low risk.low"},
+		{`{"path":null}`, "deny low schema.invalid"},
+		{`{"path":"/etc/passwd"}`, "deny low path.outside"},
+		{`{"path":["/workspace/a","/etc/passwd"]}`, "deny low path.outside"},
+		{`{"path":[["/etc/passwd"]]}`, "deny low path.outside"},
+		{`{"path":[7]}`, "deny low path.relative"},
+		{`{"path":"/workspace/.git/hooks/pre-commit"}`, "hold high path.sensitive"},
+		{`{"path":"/workspace/a","edits":[{"path":"/workspace/b"},{"path":"/workspace/../etc/x"}]}`, "deny low path.traversal"},
+		{`{"edits":[{"path":"/workspace/b","text":"../../etc/passwd in a text is fine"}]}`, "allow low risk.low"},
+		{`{"edits":[{"text":"ghp_16C7e42F292c6912E7710c838347Ae178B4a"}]}`, "deny low secret.github"},
+		{`{"force":true}`, "hold high rule"},
+		{`{"force":false}`, "allow low risk.low"},
+		{`{"n":11,"force":true}`, "deny block rule"},
+		{`{"n":5}`, "allow medium rule"},
+		{`{"n":"five"}`, "deny block rule"}, // what cannot be compared holds
+		{`{"path":"/etc/passwd","force":true}`, "deny low path.outside"},
+	} {
+		d := p.Decide(Call{Server: "test", Tool: "edit", Arguments: jsontext.Value(row.args), Now: time.Unix(1e9, 0), Recent: map[string]int64{"tool_minute": 1}})
+		if got := fmt.Sprint(d.Verdict, " ", d.Risk, " ", d.Rule); got != row.want {
+			t.Errorf("%s: %s (%s), want %s", row.args, got, d.Reason, row.want)
+		}
+		if d.Rule != RuleRiskLow && d.Reason == "" {
+			t.Errorf("%s: no reason", row.args)
+		}
+	}
+	d := p.Decide(Call{Server: "test", Tool: "edit", Arguments: jsontext.Value(`{}`), Now: time.Unix(1e9, 0), Recent: map[string]int64{"tool_minute": 4}})
+	if d.Verdict != mcprun.Deny || d.Rule != RuleCondition || d.Hint != "a hint" || !strings.Contains(d.Reason, "a rule") {
+		t.Errorf("the fifth call within a minute: %+v", d)
+	}
+	// Without what a condition speaks of it holds.
+	if d := p.Decide(Call{Server: "test", Tool: "edit", Arguments: jsontext.Value(`{}`)}); d.Verdict != mcprun.Deny || !strings.Contains(d.Reason, "could not be judged") {
+		t.Errorf("without counts: %+v", d)
+	}
+}
+
+// The order of arguments changes nothing, a further check or rule never allows
+// more, and whatever the arguments, the same call gets the same decision.
+func FuzzArguments(f *testing.F) {
+	for _, args := range []string{`{"path":"/workspace/a"}`, `{"path":["/etc",{"a":"b"}],"n":11}`, `{"edits":[{"path":"x","text":"AKIAIOSFODNN7EXAMPLE"}],"force":true}`} {
+		f.Add(args)
+	}
+	loose := checked(f, Grant{Risk: mcprun.Low})
+	strict := checked(f, Grant{Risk: mcprun.Low, Arguments: []argument.Attached{attached(f, "path", paths.Spec{Under: []string{"/workspace"}})}})
+	stricter := checked(f, Grant{Risk: mcprun.Medium, Arguments: []argument.Attached{attached(f, "path", paths.Spec{Under: []string{"/workspace"}}), attached(f, "*", wordchecks.Secrets{})},
+		Rules: []when.Rule{rule(f, `has(args.n) && args.n > 10`, mcprun.High)}})
+	f.Fuzz(func(t *testing.T, args string) {
+		call := Call{Server: "test", Tool: "edit", Arguments: jsontext.Value(args), Now: time.Unix(1e9, 0), Recent: map[string]int64{}}
+		var last int
+		for i, p := range []*Policy{stricter, strict, loose} {
+			d := p.Decide(call)
+			if again := p.Decide(call); d != again {
+				t.Fatalf("%q: %+v, then %+v", args, d, again)
+			}
+			level := map[mcprun.Verdict]int{mcprun.Deny: 0, mcprun.Hold: 1, mcprun.Allow: 2}[d.Verdict]
+			if i > 0 && level < last {
+				t.Errorf("%q: a stricter policy allows more: %+v", args, d)
+			}
+			last = level
+		}
+	})
+}

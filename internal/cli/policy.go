@@ -1,0 +1,101 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/internal/policytest"
+	"github.com/mcprun/mcprun/lock"
+)
+
+func (a *App) policyCommand() *cobra.Command {
+	c := &cobra.Command{Use: "policy", Short: "try what server.yaml files allow"}
+	c.AddCommand(a.policyTestCommand())
+	return c
+}
+
+func (a *App) policyTestCommand() *cobra.Command {
+	var file string
+	c := &cobra.Command{
+		Use: "test --cases FILE SERVER.YAML...", Short: "replay labelled calls offline and print each wrong answer", Args: cobra.MinimumNArgs(1),
+		Long: "Judge every call of the file by the server.yaml that has its server's name, without starting anything. Each line of FILE is a JSON object:\nserver, tool_name, arguments, expected (allow, approve or block), id, and, where the server is not locked, tool_description and input_schema.\nThe exit code is 1 if an answer is not the expected one.",
+		RunE: func(_ *cobra.Command, args []string) error {
+			report, err := runPolicyTest(file, args)
+			if err != nil {
+				return err
+			}
+			err = a.print(map[string]any{"results": report.Results, "skipped": report.Skipped, "matrix": report.Matrix()}, func(w io.Writer) { a.showPolicyTest(w, report) })
+			if wrong := report.Wrong(); err == nil && len(wrong) > 0 {
+				err = &mcprun.Error{Class: mcprun.Failed, What: "testing policies", Why: fmt.Sprintf("%d of %d answers are wrong", len(wrong), len(report.Results))}
+			}
+			return err
+		},
+	}
+	c.Flags().StringVar(&file, "cases", "", "the `file` with one call a line")
+	c.MarkFlagRequired("cases")
+	return c
+}
+
+func runPolicyTest(file string, manifests []string) (policytest.Report, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return policytest.Report{}, &mcprun.Error{Class: mcprun.Usage, What: "reading the cases", Err: err}
+	}
+	defer f.Close()
+	cases, err := policytest.Read(f)
+	if err != nil {
+		return policytest.Report{}, &mcprun.Error{Class: mcprun.Usage, What: "reading " + file, Err: err, Hint: "mcprun help policy test"}
+	}
+	var policies []policytest.Policy
+	for _, path := range manifests {
+		p, err := readPolicy(path)
+		if err != nil {
+			return policytest.Report{}, err
+		}
+		policies = append(policies, p)
+	}
+	return policytest.Run(cases, policies)
+}
+
+// readPolicy reads a server.yaml and the pins beside it, if there are any.
+func readPolicy(path string) (policytest.Policy, error) {
+	_, m, err := readManifest(path)
+	if err != nil {
+		return policytest.Policy{}, err
+	}
+	raw, err := os.ReadFile(lockPath(path))
+	if errors.Is(err, os.ErrNotExist) {
+		return policytest.Policy{Server: m}, nil
+	}
+	if err != nil {
+		return policytest.Policy{}, err
+	}
+	pins, err := lock.Parse(raw)
+	if err != nil {
+		return policytest.Policy{}, &mcprun.Error{Class: mcprun.Usage, What: "reading " + lockPath(path), Err: err, Hint: "mcprun lock " + path}
+	}
+	return policytest.Policy{Server: m, Lock: pins}, nil
+}
+
+func (a *App) showPolicyTest(w io.Writer, r policytest.Report) {
+	for _, one := range r.Wrong() {
+		fmt.Fprintf(w, "%s %s %s/%s: expected %s, got %s by %s: %s\n", a.colour(red, "wrong"), one.ID, one.Server, one.Tool, one.Expected, one.Got, one.Rule, strings.TrimSpace(lock.Visible(one.Reason)))
+	}
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(tw, "expected\tblocked\tto approve\tallowed\t")
+	m := r.Matrix()
+	for _, expected := range []policytest.Answer{policytest.Block, policytest.Approve, policytest.Allow} {
+		fmt.Fprintf(tw, "%s\t%d\t%d\t%d\t\n", expected, m[expected][policytest.Block], m[expected][policytest.Approve], m[expected][policytest.Allow])
+	}
+	tw.Flush()
+	if r.Skipped > 0 {
+		fmt.Fprintf(a.Err, "mcprun: %d cases are of servers without a policy here, or not calls\n", r.Skipped)
+	}
+}

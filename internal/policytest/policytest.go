@@ -1,0 +1,204 @@
+// Package policytest replays labelled calls against server.yaml files, offline:
+// what would be allowed, held for a human, or blocked. Operators use it for their
+// own policies, and it runs in CI.
+//
+// It judges what the gate judges: a definition and the arguments of a call. Egress,
+// the sandbox and what a tool answers are not part of it. Where a server has no
+// lock file, a case's own definition counts as pinned.
+package policytest
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/gate"
+	"github.com/mcprun/mcprun/internal/strictjson"
+	"github.com/mcprun/mcprun/lock"
+	"github.com/mcprun/mcprun/manifest"
+)
+
+// Answer is what happens to a call.
+type Answer string
+
+const (
+	Allow   Answer = "allow"
+	Approve Answer = "approve" // a human has to say yes
+	Block   Answer = "block"
+)
+
+// answers in the order of a matrix, the most careful first.
+var answers = []Answer{Block, Approve, Allow}
+
+// Case is one line of a file of cases. Fields that are not named here are passed
+// over.
+type Case struct {
+	ID          string          `json:"id"`
+	Server      string          `json:"server"`
+	Tool        string          `json:"tool_name"`
+	Description string          `json:"tool_description"`
+	Input       json.RawMessage `json:"input_schema"`
+	Annotations json.RawMessage `json:"annotations"`
+	Arguments   json.RawMessage `json:"arguments"`
+	Expected    Answer          `json:"expected"`
+	Stage       string          `json:"stage"` // tools/call, or nothing
+	Note        string          `json:"note"`
+}
+
+// maxLine bounds one case: arguments of a few hundred kilobytes are tested, too.
+const maxLine = 4 << 20
+
+// Read reads one case a line.
+func Read(r io.Reader) ([]Case, error) {
+	var out []Case
+	s := bufio.NewScanner(r)
+	s.Buffer(nil, maxLine)
+	for n := 1; s.Scan(); n++ {
+		if len(s.Bytes()) == 0 {
+			continue
+		}
+		var c Case
+		if err := json.Unmarshal(s.Bytes(), &c); err != nil {
+			return nil, fmt.Errorf("line %d: %w", n, err)
+		}
+		if c.Expected != Allow && c.Expected != Approve && c.Expected != Block {
+			return nil, fmt.Errorf("line %d: expected is %q; write allow, approve or block", n, c.Expected)
+		}
+		out = append(out, c)
+	}
+	if err := s.Err(); err != nil {
+		return nil, err
+	}
+	if len(out) == 0 {
+		return nil, errors.New("there is no case in it")
+	}
+	return out, nil
+}
+
+// Policy is one server.yaml with its pins; Lock is nil where there are none.
+type Policy struct {
+	Server *manifest.Server
+	Lock   *lock.File
+}
+
+// Result is what became of one case.
+type Result struct {
+	ID       string `json:"id"`
+	Server   string `json:"server"`
+	Tool     string `json:"tool"`
+	Expected Answer `json:"expected"`
+	Got      Answer `json:"got"`
+	Rule     string `json:"rule"`
+	Reason   string `json:"reason"`
+	Note     string `json:"note,omitempty"`
+}
+
+// Right reports whether the answer is the expected one.
+func (r Result) Right() bool { return r.Got == r.Expected }
+
+// Report is what became of all.
+type Report struct {
+	Results []Result `json:"results"`
+	Skipped int      `json:"skipped"` // of servers without a policy, and of other stages
+}
+
+// Matrix counts answers by what was expected.
+func (r Report) Matrix() map[Answer]map[Answer]int {
+	m := map[Answer]map[Answer]int{}
+	for _, a := range answers {
+		m[a] = map[Answer]int{}
+	}
+	for _, one := range r.Results {
+		m[one.Expected][one.Got]++
+	}
+	return m
+}
+
+// Wrong lists the results that are not as expected.
+func (r Report) Wrong() []Result {
+	out := []Result{}
+	for _, one := range r.Results {
+		if !one.Right() {
+			out = append(out, one)
+		}
+	}
+	return out
+}
+
+// Run judges every case whose server has a policy.
+func Run(cases []Case, policies []Policy) (Report, error) {
+	byName := map[string]Policy{}
+	for _, p := range policies {
+		byName[string(p.Server.Name)] = p
+	}
+	report := Report{Results: []Result{}}
+	for _, c := range cases {
+		p, ok := byName[c.Server]
+		if !ok || c.Stage != "" && c.Stage != "tools/call" {
+			report.Skipped++
+			continue
+		}
+		r, err := judge(c, p)
+		if err != nil {
+			return report, fmt.Errorf("case %s: %w", c.ID, err)
+		}
+		report.Results = append(report.Results, r)
+	}
+	return report, nil
+}
+
+func judge(c Case, p Policy) (Result, error) {
+	pins, err := p.pins(c)
+	if err != nil {
+		return Result{}, err
+	}
+	policy, _ := gate.NewPolicy(p.Server.Name, pins, gate.Grants(p.Server))
+	args := jsontext.Value(c.Arguments)
+	if string(args) == "null" {
+		args = nil
+	}
+	d := mcprun.Decision{Rule: "wire", Reason: "the arguments are not strict JSON"} // what the front refuses before the gate
+	if len(args) > 0 {
+		args, err = strictjson.Parse(args, strictjson.Request)
+	}
+	if err == nil {
+		d = policy.Decide(gate.Call{Server: p.Server.Name, Tool: mcprun.ToolName(c.Tool), Arguments: args, Principal: "uid:0", Session: "s-test", Now: time.Unix(0, 0), Recent: none})
+	}
+	r := Result{ID: c.ID, Server: c.Server, Tool: c.Tool, Expected: c.Expected, Got: Block, Rule: d.Rule, Reason: d.Reason, Note: c.Note}
+	switch d.Verdict {
+	case mcprun.Allow:
+		r.Got = Allow
+	case mcprun.Hold:
+		r.Got = Approve
+	}
+	return r, nil
+}
+
+// none is the history of a call before which there was nothing.
+var none = map[string]int64{"calls_minute": 0, "calls_hour": 0, "tool_minute": 0, "tool_hour": 0, "untrusted": 0, "instructions": 0}
+
+// pins returns the lock file, or one that holds the case's own definition.
+func (p Policy) pins(c Case) (*lock.File, error) {
+	if p.Lock != nil {
+		return p.Lock, nil
+	}
+	def := map[string]any{"name": c.Tool, "description": c.Description, "inputSchema": c.Input}
+	if len(c.Annotations) > 0 && string(c.Annotations) != "null" {
+		def["annotations"] = c.Annotations
+	}
+	raw, err := json.Marshal(def)
+	if err != nil {
+		return nil, err
+	}
+	t, err := lock.NewTool(raw)
+	if err != nil {
+		return nil, err
+	}
+	return &lock.File{Version: lock.Version, Server: p.Server.Name, Tools: []lock.Tool{t}}, nil
+}

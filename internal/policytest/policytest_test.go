@@ -1,0 +1,139 @@
+package policytest
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/mcprun/mcprun/manifest"
+)
+
+func cases(t testing.TB, name string) []Case {
+	t.Helper()
+	f, err := os.Open(filepath.Join("../../gate/testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	all, err := Read(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func policies(t testing.TB) []Policy {
+	t.Helper()
+	files, err := filepath.Glob("../../docs/policies/*.yaml")
+	if err != nil || len(files) < 7 {
+		t.Fatalf("%d policies found: %v", len(files), err)
+	}
+	var out []Policy
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := manifest.Parse(file, raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, Policy{Server: m})
+	}
+	return out
+}
+
+// The policies that we publish stop every labelled attack, and nothing else.
+func TestPublishedPolicies(t *testing.T) {
+	report, err := Run(cases(t, "real_servers.jsonl"), policies(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range report.Wrong() {
+		t.Errorf("%s %s/%s: expected %s, got %s by %s: %s", r.ID, r.Server, r.Tool, r.Expected, r.Got, r.Rule, r.Reason)
+	}
+	m := report.Matrix()
+	if m[Block][Block] < 60 || m[Approve][Approve] < 7 || m[Allow][Allow] < 13 {
+		t.Errorf("too few cases were judged: %v", m)
+	}
+}
+
+// An operator who trusts what real servers say of their own tools: what only reads
+// passes, all else is held.
+func TestRealServers(t *testing.T) {
+	all := cases(t, "benign_real_servers.jsonl")
+	byServer := map[string]map[string]string{}
+	for _, c := range all {
+		var hints struct{ ReadOnlyHint bool }
+		if len(c.Annotations) > 0 {
+			if err := json.Unmarshal(c.Annotations, &hints); err != nil {
+				t.Fatal(err)
+			}
+		}
+		risk := "high"
+		if hints.ReadOnlyHint {
+			risk = "low"
+		}
+		if byServer[c.Server] == nil {
+			byServer[c.Server] = map[string]string{}
+		}
+		byServer[c.Server][c.Tool] = risk
+	}
+	var trusting []Policy
+	for server, tools := range byServer {
+		var b strings.Builder
+		b.WriteString("version: 1\nname: " + server + "\nimage: ./a.tar\ntools:\n")
+		for name, risk := range tools {
+			b.WriteString("  " + name + ": {risk: " + risk + "}\n")
+		}
+		m, err := manifest.Parse(server, []byte(b.String()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		trusting = append(trusting, Policy{Server: m})
+	}
+	report, err := Run(all, trusting)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range report.Wrong() {
+		t.Errorf("%s %s/%s: expected %s, got %s by %s: %s", r.ID, r.Server, r.Tool, r.Expected, r.Got, r.Rule, r.Reason)
+	}
+	if report.Skipped > 0 || len(report.Results) < 70 {
+		t.Errorf("%d judged, %d skipped", len(report.Results), report.Skipped)
+	}
+}
+
+func TestReadRefuses(t *testing.T) {
+	for text, says := range map[string]string{
+		"":                     "no case",
+		"{":                    "line 1",
+		`{"expected":"maybe"}`: "write allow, approve or block",
+	} {
+		if _, err := Read(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: %v, want %q", text, err, says)
+		}
+	}
+}
+
+// What the front refuses before the gate is blocked, and a wrong answer is told.
+func TestRun(t *testing.T) {
+	m, err := manifest.Parse("a", []byte("version: 1\nname: a\nimage: ./a.tar\ntools: {echo: {risk: low}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema := json.RawMessage(`{"type":"object","properties":{"m":{}}}`)
+	one := func(id, args string, expected Answer) Case {
+		return Case{ID: id, Server: "a", Tool: "echo", Input: schema, Arguments: json.RawMessage(args), Expected: expected}
+	}
+	report, err := Run([]Case{one("plain", `{"m":1}`, Allow), one("twice", `{"m":1,"m":2}`, Block), one("none", `null`, Allow), one("wrong", `{"m":1}`, Block),
+		{Server: "b", Expected: Allow}, {Server: "a", Stage: "tools/list", Expected: Block}}, []Policy{{Server: m}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if wrong := report.Wrong(); len(wrong) != 1 || wrong[0].ID != "wrong" || report.Skipped != 2 || len(report.Results) != 4 {
+		t.Errorf("%+v", report)
+	}
+}

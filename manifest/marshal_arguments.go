@@ -1,0 +1,111 @@
+package manifest
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/mcprun/mcprun/gate/argument"
+	"github.com/mcprun/mcprun/gate/argument/paths"
+	"github.com/mcprun/mcprun/gate/argument/urls"
+	"github.com/mcprun/mcprun/gate/argument/words"
+	"github.com/mcprun/mcprun/gate/when"
+)
+
+// toolFields writes all of one tool on one line.
+func toolFields(t Tool) fields {
+	var f fields
+	f.add(true, "risk: %s", t.Risk)
+	f.add(t.Untrusted, "untrusted: true")
+	f.add(len(t.Arguments) > 0, "arguments: %s", argumentFields(t.Arguments))
+	f.add(len(t.Rules) > 0, "rules: %s", ruleTexts(t.Rules))
+	return f
+}
+
+// argumentFields keeps checks of one argument together; the file has each once.
+func argumentFields(list []argument.Attached) fields {
+	var order []string
+	checks := map[string]fields{}
+	for _, a := range list {
+		at := a.At.String()
+		if _, known := checks[at]; !known {
+			order = append(order, at)
+		}
+		checks[at] = append(checks[at], checkText(a.Check))
+	}
+	var f fields
+	for _, at := range order {
+		f.add(true, "%s: %s", quote(at), checks[at])
+	}
+	return f
+}
+
+// checkText writes a check with its key.
+func checkText(c argument.Check) string {
+	switch c := c.(type) {
+	case paths.Spec:
+		var f fields
+		f.add(len(c.Under) > 0, "under: [%s]", quoteAll(c.Under))
+		f.add(c.Relative != "", "relative: %s", quote(c.Relative))
+		f.add(c.Globs, "globs: true")
+		f.add(c.Sensitive != argument.Hold, "sensitive: %s", c.Sensitive)
+		return "path: " + f.String()
+	case urls.Spec:
+		var f fields
+		f.add(len(c.Schemes) > 0, "schemes: [%s]", quoteAll(c.Schemes))
+		f.add(len(c.Hosts) > 0, "hosts: %s", texts(c.Hosts))
+		f.add(len(c.Ports) > 0, "ports: %s", strings.ReplaceAll(fmt.Sprint(c.Ports), " ", ", "))
+		f.add(c.Unlisted != argument.Refuse, "unlisted: %s", c.Unlisted)
+		f.add(c.Private, "private: true")
+		f.add(c.Blank, "blank: true")
+		return "url: " + f.String()
+	case words.Email:
+		var f fields
+		f.add(len(c.Domains) > 0, "domains: %s", texts(c.Domains))
+		f.add(c.Unlisted != argument.Refuse, "unlisted: %s", c.Unlisted)
+		return "email: " + f.String()
+	case words.Ref:
+		var f fields
+		f.add(c.Revisions, "revisions: true")
+		f.add(c.Ranges, "ranges: true")
+		return "git-ref: " + f.String()
+	case words.Number:
+		var f fields
+		f.add(c.Min != 0, "min: %s", strconv.FormatFloat(c.Min, 'f', -1, 64))
+		f.add(true, "max: %s", strconv.FormatFloat(c.Max, 'f', -1, 64))
+		f.add(c.Integer, "integer: true")
+		return "number: " + f.String()
+	case words.Text:
+		var f fields
+		f.add(true, "max: %d", c.MaxBytes)
+		f.add(c.Lines, "lines: true")
+		return "text: " + f.String()
+	case words.Enum:
+		return "enum: [" + quoteAll(c) + "]"
+	case words.Pattern:
+		return "pattern: " + quote(c.String())
+	case words.Secrets:
+		return "secret: forbidden"
+	}
+	return fmt.Sprintf("unknown: %T", c) // which Parse refuses
+}
+
+func ruleTexts(list []when.Rule) string {
+	var out []string
+	for _, r := range list {
+		var f fields
+		f.add(true, "when: %s", quote(r.When.String()))
+		f.add(true, "risk: %s", r.Risk)
+		f.add(true, "reason: %s", quote(r.Reason))
+		f.add(r.Hint != "", "hint: %s", quote(r.Hint))
+		out = append(out, f.String())
+	}
+	return "[" + strings.Join(out, ", ") + "]"
+}
+
+// toolsText is all that a file says of its tools.
+func toolsText(s *Server) string {
+	var b strings.Builder
+	marshalTools(s, func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) })
+	return b.String()
+}
