@@ -44,6 +44,52 @@ func Tail(ctx context.Context, dir string, n int, follow bool, fn func(Entry) er
 	}
 }
 
+// Since calls fn for every record that is not older than t, and for some before
+// them: it begins with the newest file whose first record is older.
+func Since(dir string, t time.Time, fn func(Entry) error) error {
+	files, err := logFiles(dir)
+	if err != nil {
+		return err
+	}
+	for i := len(files) - 1; i >= 0; i-- {
+		r := &Reader{dir: dir}
+		if err := r.openAt(files[i]); err != nil {
+			return err
+		}
+		first, err := r.Next()
+		if err != nil && !errors.Is(err, io.EOF) {
+			r.Close()
+			return err
+		}
+		if i > 0 && files[i-1] == files[i]-1 && (err != nil || first.Record.Time.After(t)) {
+			r.Close()
+			continue
+		}
+		return r.rest(first, err, fn)
+	}
+	return nil
+}
+
+// rest hands on what was read already, and all that follows.
+func (r *Reader) rest(first Entry, err error, fn func(Entry) error) error {
+	defer r.Close()
+	if err != nil {
+		return nil // io.EOF: an empty log
+	}
+	if err := fn(first); err != nil {
+		return err
+	}
+	for e, err := range r.All() {
+		if err != nil {
+			return err
+		}
+		if err := fn(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // readerAtLast returns a reader that has n records before it, or all there are.
 func readerAtLast(dir string, n int) (*Reader, error) {
 	files, err := logFiles(dir)

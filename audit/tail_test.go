@@ -180,3 +180,34 @@ func TestLongestLine(t *testing.T) {
 		}
 	}
 }
+
+// Since begins early enough, and not with the first file of a long log.
+func TestSince(t *testing.T) {
+	p, c := newPlace(t), newClock()
+	l := p.open(t, Options{maxFile: 2000, Now: c.now})
+	for range 100 {
+		c.t = c.t.Add(time.Second)
+		if err := l.Append(&Record{Type: TypeNote, Reason: "x"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	from := c.t.Add(-10 * time.Second)
+	n, before := 0, 0
+	if err := Since(p.log, from, func(e Entry) error {
+		if e.Record.Time.Before(from) {
+			before++
+		} else {
+			n++
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if n != 11 || before > 40 {
+		t.Errorf("%d records since then, want 11; %d before", n, before)
+	}
+	n = 0
+	if err := Since(p.log, time.Time{}, func(Entry) error { n++; return nil }); err != nil || n != 101 {
+		t.Errorf("from the beginning: %d records, %v; want 101", n, err)
+	}
+}

@@ -116,7 +116,7 @@ func stricter(d mcprun.Decision, tool mcprun.ToolName, risk mcprun.Risk, rule, r
 	case mcprun.Block:
 		return deny(mcprun.Block, rule, fmt.Sprintf("%s: %s", tool, reason), hint)
 	case mcprun.High:
-		reason = fmt.Sprintf("%s: a human must approve it, and approvals are not built yet: %s", tool, reason)
+		reason = fmt.Sprintf("%s: a human must approve it: %s", tool, reason)
 		return mcprun.Decision{Verdict: mcprun.Hold, Risk: mcprun.High, Rule: rule, Reason: reason, Hint: hint}
 	}
 	d.Risk, d.Rule, d.Reason, d.Hint = risk, rule, reason, hint

@@ -98,7 +98,7 @@ func (t *Tool) byRisk() mcprun.Decision {
 	case mcprun.Medium:
 		d.Verdict, d.Rule, d.Reason = mcprun.Allow, RuleRiskMedium, "medium risk"
 	case mcprun.High:
-		d.Verdict, d.Rule, d.Reason = mcprun.Hold, RuleRiskHigh, fmt.Sprintf("%s is high risk: a human must approve it, and approvals are not built yet", t.Name)
+		d.Verdict, d.Rule, d.Reason = mcprun.Hold, RuleRiskHigh, fmt.Sprintf("%s is high risk: a human must approve it", t.Name)
 	default:
 		d.Rule, d.Reason = RuleRiskBlock, fmt.Sprintf("%s is blocked", t.Name)
 	}

@@ -66,7 +66,7 @@ func TestDecide(t *testing.T) {
 		{"read", `{"path":"a"}`, "allow low risk.low", "low risk"},
 		{"write", `{}`, "allow medium risk.medium", "medium risk"},
 		{"write", ``, "allow medium risk.medium", "medium risk"},
-		{"delete", `{}`, "hold high risk.high", "a human must approve it, and approvals are not built yet"},
+		{"delete", `{}`, "hold high risk.high", "a human must approve it"},
 		{"shut", `{}`, "deny block risk.block", "server.yaml blocks shut"},
 		{"changes", `{}`, "allow medium risk.medium", "raised: the server says it does not only read"},
 		{"destroys", `{}`, "allow medium risk.medium", "raised: the server says it may destroy"},

@@ -107,6 +107,7 @@ tools:
   read_text_file: {risk: low}    # runs, and is recorded
   write_file: {risk: medium}     # runs once the record is safe on disk
   move_file: {risk: high}        # needs a human
+timeouts: {approval: 1s}         # how long a call is kept waiting for one
 YAML
 
 say "1. One file says what a server may do. All else is denied."
@@ -133,7 +134,7 @@ only=cat
 say "5. A call that it does not allow never reaches the server, and the refusal says why."
 see 3 "[tool.not-granted]" mcprun call files list_directory --arg path=/workspace
 see 3 "Hint: declared are" mcprun call files read_text_file '{"path":"/workspace/notes.txt","as":"root"}'
-see 3 "[risk.high]" mcprun call files move_file --arg source=/workspace/notes.txt --arg destination=/workspace/x
+see 3 "mcprun approve a-" mcprun call files move_file --arg source=/workspace/notes.txt --arg destination=/workspace/x
 [ -f workspace/notes.txt ] || { echo "demo: the refused call moved the file" >&2; exit 1; }
 
 say "6. Kill: when the command returns, no process is left, and no restart brings it back."

@@ -100,4 +100,8 @@ const (
 	MinStop     = 100 * time.Millisecond
 	MaxStop     = time.Minute // a server that ignores SIGTERM must not hold up a shutdown
 	DefaultStop = 5 * time.Second
+
+	MinApproval     = 100 * time.Millisecond
+	MaxApproval     = 10 * time.Minute // longer than a human who is there needs
+	DefaultApproval = 45 * time.Second // below the minute after which clients give up
 )

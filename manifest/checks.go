@@ -115,6 +115,7 @@ func checkTimeouts(s *Server, r *report) {
 		{"timeouts.start", s.Timeouts.Start, MinStart, MaxStart},
 		{"timeouts.call", s.Timeouts.Call, MinCall, MaxCall},
 		{"timeouts.stop", s.Timeouts.Stop, MinStop, MaxStop},
+		{"timeouts.approval", s.Timeouts.Approval, MinApproval, MaxApproval},
 	} {
 		inRange(r, t.key, t.value, t.low, t.hi, durationString)
 		if t.value%time.Millisecond != 0 {

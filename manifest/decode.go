@@ -120,6 +120,7 @@ func decodeTimeouts(o object, dst *Timeouts) {
 	o.duration("start", &dst.Start)
 	o.duration("call", &dst.Call)
 	o.duration("stop", &dst.Stop)
+	o.duration("approval", &dst.Approval)
 }
 
 func decodeGrants(o object, dst *Grants) {

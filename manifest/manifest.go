@@ -110,9 +110,10 @@ type Resources struct {
 
 // Timeouts bounds how long one instance may take.
 type Timeouts struct {
-	Start time.Duration // from starting it to its answer to initialize
-	Call  time.Duration // for one tool call
-	Stop  time.Duration // from asking it to stop to killing it
+	Start    time.Duration // from starting it to its answer to initialize
+	Call     time.Duration // for one tool call
+	Stop     time.Duration // from asking it to stop to killing it
+	Approval time.Duration // a call that is kept waiting for a human
 }
 
 // Tool is what the operator says of one tool. The zero value is blocked.
@@ -151,7 +152,7 @@ func DefaultResources() Resources {
 
 // DefaultTimeouts returns the timeouts of a server that names none.
 func DefaultTimeouts() Timeouts {
-	return Timeouts{Start: DefaultStart, Call: DefaultCall, Stop: DefaultStop}
+	return Timeouts{Start: DefaultStart, Call: DefaultCall, Stop: DefaultStop, Approval: DefaultApproval}
 }
 
 // Profiles names the built-in profiles, the strictest first.

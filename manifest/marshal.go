@@ -31,7 +31,7 @@ func Marshal(s *Server) ([]byte, error) {
 	line("resources: {memory: %s, cpu: %s, pids: %d, file-size: %s, open-files: %d}", sizeString(s.Resources.Memory),
 		milliString(s.Resources.MilliCPU), s.Resources.Pids, sizeString(s.Resources.FileSize), s.Resources.OpenFiles)
 	marshalFiles(s, line)
-	line("timeouts: {start: %s, call: %s, stop: %s}", durationString(s.Timeouts.Start), durationString(s.Timeouts.Call), durationString(s.Timeouts.Stop))
+	line("timeouts: {start: %s, call: %s, stop: %s, approval: %s}", durationString(s.Timeouts.Start), durationString(s.Timeouts.Call), durationString(s.Timeouts.Stop), durationString(s.Timeouts.Approval))
 	line("grants: {sampling: %t, elicitation: %t, roots: %t}", s.Grants.Sampling, s.Grants.Elicitation, s.Grants.Roots)
 	marshalTools(s, line)
 	marshalEgress(s, line)
@@ -140,7 +140,7 @@ func (s *Server) String() string {
 	for _, f := range s.Files {
 		add("%s", f)
 	}
-	add("start=%s call=%s stop=%s", durationString(s.Timeouts.Start), durationString(s.Timeouts.Call), durationString(s.Timeouts.Stop))
+	add("start=%s call=%s stop=%s approval=%s", durationString(s.Timeouts.Start), durationString(s.Timeouts.Call), durationString(s.Timeouts.Stop), durationString(s.Timeouts.Approval))
 	add("%s", s.Grants)
 	for _, name := range slices.Sorted(maps.Keys(s.Tools)) {
 		if f := toolFields(s.Tools[name]); len(f) > 1 {

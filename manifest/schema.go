@@ -45,6 +45,7 @@ func schema() []key {
 		{"timeouts.start", "duration", durationString(DefaultStart), between(durationString(MinStart), durationString(MaxStart)), "until it answers initialize; the slowest server measured needs 0.7 s"},
 		{"timeouts.call", "duration", durationString(DefaultCall), between(durationString(MinCall), durationString(MaxCall)), "for one tool call"},
 		{"timeouts.stop", "duration", durationString(DefaultStop), between(durationString(MinStop), durationString(MaxStop)), "until it is killed; a shutdown must not hang on it"},
+		{"timeouts.approval", "duration", durationString(DefaultApproval), between(durationString(MinApproval), durationString(MaxApproval)), "how long a call is kept waiting for a human; many clients give up after a minute"},
 		{"grants", "mapping", "all false", "", "requests from the server to the client are refused unless granted"},
 		{"grants.sampling", "true or false", "false", "", "the server may ask the client's model"},
 		{"grants.elicitation", "true or false", "false", "", "the server may ask the user for input"},

@@ -21,6 +21,7 @@ tools:
   write_file: {risk: medium}
   edit_file: {risk: high}
   move_file: {risk: block}
+timeouts: {approval: 1s}
 `
 
 func workspace(t *testing.T, d *harness.Daemon) {

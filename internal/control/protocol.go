@@ -11,6 +11,8 @@ package control
 import (
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/mcprun/mcprun"
 )
 
@@ -18,20 +20,23 @@ import (
 type Op string
 
 const (
-	OpVersion  Op = "version"
-	OpStart    Op = "start"
-	OpRun      Op = "run"    // start, and kill when the connection ends
-	OpReload   Op = "reload" // put the changed rules of server.yaml in force
-	OpStop     Op = "stop"
-	OpKill     Op = "kill"
-	OpRevive   Op = "revive"
-	OpList     Op = "list"
-	OpInspect  Op = "inspect"
-	OpLogs     Op = "logs"
-	OpLock     Op = "lock"
-	OpEgress   Op = "egress" // what a server reached or tried to reach
-	OpConnect  Op = "connect"
-	OpShutdown Op = "shutdown"
+	OpVersion   Op = "version"
+	OpStart     Op = "start"
+	OpRun       Op = "run"    // start, and kill when the connection ends
+	OpReload    Op = "reload" // put the changed rules of server.yaml in force
+	OpStop      Op = "stop"
+	OpKill      Op = "kill"
+	OpRevive    Op = "revive"
+	OpList      Op = "list"
+	OpInspect   Op = "inspect"
+	OpLogs      Op = "logs"
+	OpLock      Op = "lock"
+	OpApprovals Op = "approvals" // which calls wait for a human
+	OpDecide    Op = "decide"    // approve or deny one
+	OpEnroll    Op = "enroll"    // set up the second factor
+	OpEgress    Op = "egress"    // what a server reached or tried to reach
+	OpConnect   Op = "connect"
+	OpShutdown  Op = "shutdown"
 )
 
 // forClients are the requests that the client role may make.
@@ -50,6 +55,9 @@ type Request struct {
 	Manifest []byte            `json:"manifest,omitzero"` // start, run, lock, reload: server.yaml
 	File     string            `json:"file,omitzero"`     // its absolute path: for messages, and for relative paths in it
 	Lock     []byte            `json:"lock,omitzero"`     // start, run, reload: server.lock
+	ID       string            `json:"id,omitzero"`       // decide: of the approval
+	Yes      bool              `json:"yes,omitzero"`      // decide
+	Code     string            `json:"code,omitzero"`     // decide, enroll: of the second factor
 	Lines    int               `json:"lines,omitzero"`    // logs: how many of the last
 	Follow   bool              `json:"follow,omitzero"`   // logs
 	Files    bool              `json:"files,omitzero"`    // connect: stdin and stdout come with the request
@@ -65,15 +73,18 @@ type Reply struct {
 
 // Result ends a request that was done.
 type Result struct {
-	Version *Version       `json:"version,omitzero"`
-	Server  *ServerStatus  `json:"server,omitzero"`
-	Changed *RuleChange    `json:"changed,omitzero"`
-	Servers []ServerStatus `json:"servers,omitzero"`
-	Kills   []string       `json:"kills,omitzero"` // thrown switches, as text
-	Killed  *KillReport    `json:"killed,omitzero"`
-	Inspect *Inspection    `json:"inspect,omitzero"`
-	Lock    []byte         `json:"lock,omitzero"`
-	Egress  *Egress        `json:"egress,omitzero"`
+	Version *Version      `json:"version,omitzero"`
+	Server  *ServerStatus `json:"server,omitzero"`
+	Changed *RuleChange   `json:"changed,omitzero"`
+
+	Approvals []Approval     `json:"approvals,omitzero"`
+	Enrolled  string         `json:"enrolled,omitzero"` // otpauth: URL, shown once
+	Servers   []ServerStatus `json:"servers,omitzero"`
+	Kills     []string       `json:"kills,omitzero"` // thrown switches, as text
+	Killed    *KillReport    `json:"killed,omitzero"`
+	Inspect   *Inspection    `json:"inspect,omitzero"`
+	Lock      []byte         `json:"lock,omitzero"`
+	Egress    *Egress        `json:"egress,omitzero"`
 }
 
 // Version is what the daemon is made of.
@@ -172,4 +183,21 @@ type RuleChange struct {
 	Server  mcprun.ServerName `json:"server"`
 	Added   []string          `json:"added"`
 	Removed []string          `json:"removed"`
+}
+
+// Approval is a call that waits for a human, or waited.
+type Approval struct {
+	ID        string            `json:"id"`
+	State     string            `json:"state"`
+	Server    mcprun.ServerName `json:"server"`
+	Tool      mcprun.ToolName   `json:"tool"`
+	Principal mcprun.Principal  `json:"principal"`
+	Session   string            `json:"session"`
+	Rule      string            `json:"rule"`
+	Reason    string            `json:"reason"`
+	Arguments jsontext.Value    `json:"arguments,omitzero"`
+	Asked     time.Time         `json:"asked"`
+	Until     time.Time         `json:"until"`
+	By        string            `json:"by,omitzero"`
+	Why       string            `json:"why,omitzero"`
 }

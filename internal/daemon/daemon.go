@@ -26,6 +26,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/approval"
 	"github.com/mcprun/mcprun/audit"
 	"github.com/mcprun/mcprun/credentials"
 	"github.com/mcprun/mcprun/internal/control"
@@ -59,6 +60,8 @@ type Daemon struct {
 	rt       *runtime.Runtime
 	stop     context.CancelFunc
 
+	desk     *approval.Desk
+	factor   *approval.Factor
 	mode     egress.Mode // how connections reach us on this host
 	seen     *egress.Seen
 	resolver egress.Resolver
@@ -173,6 +176,14 @@ func (d *Daemon) open(ctx context.Context) error {
 		return err
 	}
 	failpoint.Hit("daemon.record-open")
+	if d.factor, err = approval.OpenFactor(d.opts.Dirs.Factor(), timeNow); err != nil {
+		return err
+	}
+	d.desk = approval.New(d.record, timeNow)
+	since := timeNow().Add(-approval.Life)
+	if err := audit.Since(d.opts.Dirs.Audit(), since, func(e audit.Entry) error { d.desk.Restore(&e.Record); return nil }); err != nil {
+		return fmt.Errorf("reading which calls wait for approval: %w", err)
+	}
 	if err := d.recordStart(); err != nil {
 		return err
 	}
@@ -240,7 +251,7 @@ func (d *Daemon) server(name mcprun.ServerName, create bool) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s = &server{d: d, name: name, front: front.NewServer(name, d.switches, d.record), log: log, op: make(chan struct{}, 1), state: "stopped"}
+	s = &server{d: d, name: name, front: front.NewServer(name, d.switches, d.record, d.desk), log: log, op: make(chan struct{}, 1), state: "stopped"}
 	d.servers[name] = s
 	return s, nil
 }

@@ -69,6 +69,12 @@ func (d *Daemon) do(ctx context.Context, c *control.Call) (*control.Result, erro
 		return d.logs(ctx, c)
 	case control.OpLock:
 		return d.lock(ctx, c)
+	case control.OpApprovals:
+		return d.approvals(), nil
+	case control.OpDecide:
+		return d.decide(c)
+	case control.OpEnroll:
+		return d.enroll(c)
 	case control.OpEgress:
 		return d.egress(c)
 	case control.OpConnect:

@@ -60,6 +60,7 @@ func (d *Daemon) throw(k limits.Kill) (*control.KillReport, error) {
 		failpoint.Hit("kill." + name)
 	}
 	d.switches.Deny(k)
+	d.desk.Revoke(k.Server, k.Tool)
 	step("deny", nil, "")
 	step("record", d.record.AppendCritical(&audit.Record{Type: audit.TypeKill, Server: k.Server, Tool: k.Tool, Who: k.Who, Why: k.Why}), "")
 	targets := d.targets(k)

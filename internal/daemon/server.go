@@ -257,6 +257,7 @@ func (s *server) publish(run *running, def *definition, g upstream.Greeting, cur
 		s.log.add(fmt.Sprintf("[mcprun: tool %s: %v]", p.Tool, p.Err))
 	}
 	run.life.SetPolicy(s.changed(policy, def.lock, current, run))
+	run.life.Image, run.life.Patience = def.lock.Image, def.m.Timeouts.Approval
 	run.life.Untrusted = make(map[mcprun.ToolName]bool)
 	for name, t := range def.m.Tools {
 		run.life.Untrusted[name] = t.Untrusted

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/approval"
 	"github.com/mcprun/mcprun/audit"
 	"github.com/mcprun/mcprun/gate"
 	"github.com/mcprun/mcprun/internal/upstream"
@@ -150,7 +151,7 @@ func newRig(t *testing.T, grants upstream.Grants) *rig {
 		t.Fatal(err)
 	}
 	r := &rig{t: t, switches: switches, record: &memory{}}
-	r.server = NewServer("files", switches, r.record)
+	r.server = NewServer("files", switches, r.record, approval.New(r.record, time.Now))
 	r.life = r.server.NewLife("files-1")
 	ours, theirs := socketpair(t)
 	conn, err := upstream.New(ours, r.life.Events())

@@ -17,6 +17,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/approval"
 	"github.com/mcprun/mcprun/audit"
 	"github.com/mcprun/mcprun/gate"
 	"github.com/mcprun/mcprun/internal/mcpwire"
@@ -35,6 +36,7 @@ type Recorder interface {
 // Server is one MCP server as clients see it, running or not.
 type Server struct {
 	Name     mcprun.ServerName
+	Desk     *approval.Desk // where calls wait for a human
 	switches *limits.Switches
 	record   Recorder
 	life     atomic.Pointer[Life]
@@ -44,16 +46,18 @@ type Server struct {
 }
 
 // NewServer returns a server that is not running.
-func NewServer(name mcprun.ServerName, switches *limits.Switches, record Recorder) *Server {
-	return &Server{Name: name, switches: switches, record: record, sessions: make(map[*Session]struct{})}
+func NewServer(name mcprun.ServerName, switches *limits.Switches, record Recorder, desk *approval.Desk) *Server {
+	return &Server{Name: name, Desk: desk, switches: switches, record: record, sessions: make(map[*Session]struct{})}
 }
 
 // Life is one run of the server, from its handshake to its end.
 type Life struct {
 	Instance string
+	Image    mcprun.Digest
 	Greeting upstream.Greeting // as pinned
 	Grants   upstream.Grants
 	Timeout  time.Duration // of one request
+	Patience time.Duration // of a call that is kept waiting for a human
 	// Untrusted are the tools whose answers were written by strangers.
 	Untrusted map[mcprun.ToolName]bool
 	// Secrets are taken out of results; it may return nil.

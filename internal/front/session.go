@@ -42,7 +42,8 @@ type Session struct {
 	recent    recent
 
 	mu       sync.Mutex
-	inFlight map[mcpwire.ID]int64 // the client's id → ours
+	inFlight map[mcpwire.ID]int64         // the client's id → ours
+	held     map[mcpwire.ID]chan struct{} // that wait for a human
 	watched  map[string]bool
 	features map[string]bool // what the client said it can do: sampling, elicitation, roots
 }
@@ -55,7 +56,7 @@ func (s *Server) NewSession(id string, principal mcprun.Principal, in io.ReadClo
 	}
 	c := &Session{
 		id: id, principal: principal, server: s, in: mcpwire.NewReader(in, mcpwire.MaxRequestLine), closer: in, box: box,
-		inFlight: make(map[mcpwire.ID]int64), watched: make(map[string]bool), features: make(map[string]bool),
+		inFlight: make(map[mcpwire.ID]int64), held: make(map[mcpwire.ID]chan struct{}), watched: make(map[string]bool), features: make(map[string]bool),
 	}
 	if err := s.record.Append(&audit.Record{Type: audit.TypeSession, Server: s.Name, Principal: principal, Session: id, Outcome: "open"}); err != nil {
 		return nil, fmt.Errorf("recording the session: %w", err)
@@ -96,6 +97,7 @@ func (c *Session) Close() {
 
 // leave withdraws what the client asked and still waits for.
 func (c *Session) leave() {
+	c.giveUp(mcpwire.ID{}, true)
 	c.server.mu.Lock()
 	delete(c.server.sessions, c)
 	c.server.mu.Unlock()
@@ -209,6 +211,18 @@ func (c *Session) call(l *Life, m mcpwire.Message) {
 		c.refuse(m, codeParams, "wire", err.Error())
 		return
 	}
+	if d.Verdict == mcprun.Hold {
+		ok, err := c.approved(l, rec)
+		switch {
+		case err != nil:
+			c.box.Send(mcpwire.AppendError(nil, m.ID, codeRefused, "the call was refused, since it cannot be recorded: "+err.Error(), nil))
+		case ok:
+			c.pass(r, call, now)
+		default:
+			c.hold(l, m, r, d, rec)
+		}
+		return
+	}
 	// The record comes before the effect. A call that changes something waits until
 	// the record would survive a power cut, see docs/adr/0001.
 	write := c.server.record.Append
@@ -223,7 +237,12 @@ func (c *Session) call(l *Life, m mcpwire.Message) {
 		c.deny(m, d, r.call)
 		return
 	}
-	c.recent.add(name, now)
+	c.pass(r, call, now)
+}
+
+// pass sends a call that may go ahead, and is recorded.
+func (c *Session) pass(r *route, call mcpwire.Call, now time.Time) {
+	c.recent.add(r.tool, now)
 	call.Meta = mcpwire.ReplaceToken(call.Meta, r.upstreamToken())
 	c.send(r, call.Params())
 }
@@ -325,6 +344,7 @@ func (c *Session) notification(m mcpwire.Message) {
 }
 
 func (c *Session) cancel(l *Life, id mcpwire.ID, reason string) {
+	c.giveUp(id, false)
 	ours, ok := c.forget(id)
 	if !ok {
 		return

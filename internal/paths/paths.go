@@ -26,6 +26,7 @@ func (d Dirs) ContainerdDB() string { return filepath.Join(d.Data, "containerd")
 func (d Dirs) Audit() string        { return filepath.Join(d.Data, "audit") }
 func (d Dirs) Keys() string         { return filepath.Join(d.Data, "keys") }
 func (d Dirs) Switches() string     { return filepath.Join(d.Data, "switches") }
+func (d Dirs) Factor() string       { return filepath.Join(d.Keys(), "factor.json") }
 func (d Dirs) DaemonLog() string    { return filepath.Join(d.Data, "daemon.log") }
 func (d Dirs) Names() string        { return filepath.Join(d.Data, "names") }
 func (d Dirs) ServerLogs() string   { return filepath.Join(d.Data, "logs") }

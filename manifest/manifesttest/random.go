@@ -178,9 +178,10 @@ func resources(r *rand.Rand) manifest.Resources {
 
 func timeouts(r *rand.Rand) manifest.Timeouts {
 	return manifest.Timeouts{
-		Start: duration(r, manifest.MinStart, manifest.MaxStart),
-		Call:  duration(r, manifest.MinCall, manifest.MaxCall),
-		Stop:  duration(r, manifest.MinStop, manifest.MaxStop),
+		Start:    duration(r, manifest.MinStart, manifest.MaxStart),
+		Call:     duration(r, manifest.MinCall, manifest.MaxCall),
+		Stop:     duration(r, manifest.MinStop, manifest.MaxStop),
+		Approval: duration(r, manifest.MinApproval, manifest.MaxApproval),
 	}
 }
 

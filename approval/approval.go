@@ -1,0 +1,306 @@
+// Package approval keeps calls that wait for a human, and what the human said.
+//
+// An approval is bound to what was shown: who asks, of which server, image and
+// tool definition, with which arguments. It is good for one call, for a short
+// time. The record is the only truth: a decision counts once it is on the disk,
+// and an approval is used up by the very record of the call that it allows, so
+// that after a crash it is either unused or used, never both.
+//
+// It does not say who may decide: that is the daemon's part, and a decision comes
+// here when that is settled. What a human approves without reading it, passes.
+package approval
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/audit"
+)
+
+const (
+	// Life is how long a call may wait, and an approval be used, from when it was
+	// asked: long enough for somebody to come back to the desk, too short for it to
+	// be about something else.
+	Life = 15 * time.Minute
+	// maxWaiting bounds what waits: more is read by nobody.
+	maxWaiting = 256
+	// maxKept bounds what is remembered of what is over.
+	maxKept = 1024
+)
+
+// Binding is what an approval is for. Two calls with the same one are the same to
+// the human.
+type Binding struct {
+	Principal  mcprun.Principal
+	Server     mcprun.ServerName
+	Tool       mcprun.ToolName
+	Image      mcprun.Digest
+	ToolDigest mcprun.Digest
+	ArgsDigest mcprun.Digest // over the canonical form
+}
+
+// State is what became of a call that waits.
+type State uint8
+
+const (
+	Waiting State = iota
+	Approved
+	Denied
+	Used
+	Expired
+)
+
+func (s State) String() string {
+	return [...]string{"waiting", "approved", "denied", "used", "expired"}[min(s, Expired)]
+}
+
+// Item is one call that waits, or waited.
+type Item struct {
+	ID string
+	Binding
+	Session string
+	Call    mcprun.CallID // of the request that asked first
+	Args    jsontext.Value
+	Rule    string // which rule holds it
+	Reason  string
+	Asked   time.Time
+	Until   time.Time
+	State   State
+	By      string // who decided
+	Why     string
+	Decided time.Time
+}
+
+// Recorder is the record.
+type Recorder interface{ AppendDurable(*audit.Record) error }
+
+// Desk holds the calls that wait. All methods may be called concurrently.
+type Desk struct {
+	record Recorder
+	now    func() time.Time
+
+	mu    sync.Mutex
+	items map[string]*entry
+	open  map[Binding]*entry // that wait, are approved and not used, or were denied, until they expire
+	order []string           // ids, the oldest first
+}
+
+type entry struct {
+	Item
+	decided chan struct{} // closed when it waits no more
+}
+
+var (
+	// ErrFull means that too many calls wait.
+	ErrFull = fmt.Errorf("%d calls wait for a human already", maxWaiting)
+	// ErrUnknown means that no call with that id is known.
+	ErrUnknown = errors.New("no call with this id waits")
+	// ErrOver means that a call waits no more.
+	ErrOver = errors.New("it waits no more")
+)
+
+// New returns a desk on which nothing lies.
+func New(record Recorder, now func() time.Time) *Desk {
+	return &Desk{record: record, now: now, items: map[string]*entry{}, open: map[Binding]*entry{}}
+}
+
+// detailID is where records name the approval that they are about.
+const detailID = "approval"
+
+const (
+	detailImage = "image"
+	detailUntil = "until"
+)
+
+// Ask lays a call on the desk, or finds the one with the same binding that lies
+// there, also one that was denied a short while ago. It is on the disk before
+// anybody sees it.
+func (d *Desk) Ask(i Item) (Item, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.sweep()
+	if e := d.open[i.Binding]; e != nil {
+		return e.Item, nil
+	}
+	if len(d.open) >= maxWaiting {
+		return Item{}, ErrFull
+	}
+	i.ID, i.Asked, i.State = newID(), d.now(), Waiting
+	i.Until = i.Asked.Add(Life)
+	rec := &audit.Record{
+		Type: audit.TypePending, Call: i.Call, Server: i.Server, Tool: i.Tool, Principal: i.Principal, Session: i.Session, Risk: mcprun.High, Rule: i.Rule,
+		Reason: i.Reason, ToolDigest: i.ToolDigest, ArgsDigest: i.ArgsDigest, Args: i.Args, Verdict: mcprun.Hold,
+		Detail: map[string]string{detailID: i.ID, detailImage: string(i.Image), detailUntil: i.Until.UTC().Format(time.RFC3339Nano)},
+	}
+	if err := d.record.AppendDurable(rec); err != nil {
+		return Item{}, fmt.Errorf("recording that a call waits: %w", err)
+	}
+	d.add(i)
+	return i, nil
+}
+
+func newID() string {
+	var b [6]byte
+	rand.Read(b[:]) // never fails since Go 1.24
+	return "a-" + hex.EncodeToString(b[:])
+}
+
+func (d *Desk) add(i Item) *entry {
+	e := &entry{Item: i, decided: make(chan struct{})}
+	d.items[i.ID], d.open[i.Binding] = e, e
+	d.order = append(d.order, i.ID)
+	return e
+}
+
+// sweep lets go of what is too old; call it with mu held.
+func (d *Desk) sweep() {
+	now := d.now()
+	for _, e := range d.open {
+		if !now.Before(e.Until) {
+			d.close(e, map[bool]State{true: Denied, false: Expired}[e.State == Denied])
+		}
+	}
+	for len(d.order) > maxKept && d.open[d.items[d.order[0]].Binding] != d.items[d.order[0]] {
+		delete(d.items, d.order[0])
+		d.order = d.order[1:]
+	}
+}
+
+// close ends what an entry is open for; call it with mu held.
+func (d *Desk) close(e *entry, s State) {
+	if e.State == Waiting {
+		close(e.decided)
+	}
+	e.State = s
+	delete(d.open, e.Binding)
+}
+
+// Decide records what a human said of a call that waits. who is the human, by is
+// how the kernel names them.
+func (d *Desk) Decide(id string, yes bool, by mcprun.Principal, why string) (Item, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.sweep()
+	e := d.items[id]
+	if e == nil {
+		return Item{}, ErrUnknown
+	}
+	if e.State != Waiting {
+		return e.Item, fmt.Errorf("%w: it is %s", ErrOver, e.State)
+	}
+	verdict := mcprun.Deny
+	if yes {
+		verdict = mcprun.Allow
+	}
+	rec := &audit.Record{Type: audit.TypeApproval, Server: e.Server, Tool: e.Tool, Principal: by, Verdict: verdict, Risk: mcprun.High, Who: string(by), Why: why,
+		ToolDigest: e.ToolDigest, ArgsDigest: e.ArgsDigest, Detail: map[string]string{detailID: id}}
+	if err := d.record.AppendDurable(rec); err != nil {
+		return e.Item, fmt.Errorf("recording the decision: %w", err)
+	}
+	d.decide(e, yes, string(by), why, d.now())
+	return e.Item, nil
+}
+
+func (d *Desk) decide(e *entry, yes bool, by, why string, at time.Time) {
+	e.By, e.Why, e.Decided = by, why, at
+	close(e.decided)
+	e.State = Approved
+	if !yes {
+		e.State = Denied // and stays open: asking again must not wear the human down
+	}
+}
+
+// Take uses up the approval of a binding: write must write the record of the call,
+// with what Mark adds to it, so that it is on the disk. It reports whether there
+// was one; on an error of write nothing was used.
+func (d *Desk) Take(b Binding, write func(id string) error) (bool, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.sweep()
+	e := d.open[b]
+	if e == nil || e.State != Approved {
+		return false, nil
+	}
+	if err := write(e.ID); err != nil {
+		return false, err
+	}
+	d.close(e, Used)
+	return true, nil
+}
+
+// Mark notes in the record of a call which approval it uses up.
+func Mark(rec *audit.Record, id string) {
+	if rec.Detail == nil {
+		rec.Detail = map[string]string{}
+	}
+	rec.Detail[detailID] = id
+}
+
+// Wait returns when a call waits no more, or stop is closed, with what it is then.
+func (d *Desk) Wait(id string, stop <-chan struct{}) Item {
+	d.mu.Lock()
+	e := d.items[id]
+	d.mu.Unlock()
+	if e == nil {
+		return Item{State: Expired}
+	}
+	expiry := time.NewTimer(e.Until.Sub(d.now()))
+	defer expiry.Stop()
+	select {
+	case <-e.decided:
+	case <-stop:
+	case <-expiry.C:
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.sweep()
+	return e.Item
+}
+
+// Get returns one call.
+func (d *Desk) Get(id string) (Item, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.sweep()
+	e := d.items[id]
+	if e == nil {
+		return Item{}, ErrUnknown
+	}
+	return e.Item, nil
+}
+
+// List returns all that is known, the newest first.
+func (d *Desk) List() []Item {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.sweep()
+	var out []Item
+	for _, id := range slices.Backward(d.order) {
+		out = append(out, d.items[id].Item)
+	}
+	return out
+}
+
+// Revoke denies all that waits or is approved for a server, or everything: a kill
+// must not be outlived by an approval. What the record says of the kill covers it.
+func (d *Desk) Revoke(server mcprun.ServerName, tool mcprun.ToolName) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := 0
+	for b, e := range d.open {
+		if (server == "" || b.Server == server) && (tool == "" || b.Tool == tool) {
+			e.Why = "killed"
+			d.close(e, Denied)
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,248 @@
+package approval
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/audit"
+)
+
+// records is a record in memory; it fails when it is told to.
+type records struct {
+	mu   sync.Mutex
+	all  []*audit.Record
+	fail error
+}
+
+func (r *records) AppendDurable(rec *audit.Record) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.fail != nil {
+		return r.fail
+	}
+	c := *rec
+	r.all = append(r.all, &c)
+	return nil
+}
+
+type clock struct{ t atomic.Int64 }
+
+func (c *clock) now() time.Time          { return time.Unix(1_800_000_000, c.t.Load()) }
+func (c *clock) advance(d time.Duration) { c.t.Add(int64(d)) }
+
+func item(args string) Item {
+	return Item{Binding: Binding{Principal: "uid:1", Server: "files", Tool: "write", Image: "sha256:i", ToolDigest: "sha256:t", ArgsDigest: mcprun.Digest("sha256:" + args)},
+		Args: jsontext.Value(`{"a":"` + args + `"}`), Rule: "risk.high", Call: "c-1"}
+}
+
+func desk() (*Desk, *records, *clock) {
+	r, c := &records{}, &clock{}
+	return New(r, c.now), r, c
+}
+
+func ask(t *testing.T, d *Desk, args string) Item {
+	t.Helper()
+	i, err := d.Ask(item(args))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i
+}
+
+func take(t *testing.T, d *Desk, b Binding) bool {
+	t.Helper()
+	ok, err := d.Take(b, func(string) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ok
+}
+
+// An approval is good once, for exactly what was shown, and for a time.
+func TestApproval(t *testing.T) {
+	d, r, c := desk()
+	i := ask(t, d, "x")
+	if again := ask(t, d, "x"); again.ID != i.ID || len(r.all) != 1 {
+		t.Errorf("the same call again is %s, %d records; want %s and one", again.ID, len(r.all), i.ID)
+	}
+	if take(t, d, i.Binding) {
+		t.Error("taken before anybody decided")
+	}
+	if _, err := d.Decide(i.ID, true, "uid:2", "fine"); err != nil {
+		t.Fatal(err)
+	}
+	other := i.Binding
+	for name, change := range map[string]func(*Binding){
+		"principal": func(b *Binding) { b.Principal = "uid:9" }, "server": func(b *Binding) { b.Server = "x" }, "tool": func(b *Binding) { b.Tool = "x" },
+		"image": func(b *Binding) { b.Image = "x" }, "definition": func(b *Binding) { b.ToolDigest = "x" }, "arguments": func(b *Binding) { b.ArgsDigest = "x" },
+	} {
+		b := other
+		change(&b)
+		if take(t, d, b) {
+			t.Errorf("taken for another %s", name)
+		}
+	}
+	if _, err := d.Take(i.Binding, func(string) error { return errors.New("disk full") }); err == nil {
+		t.Error("taken though the record failed")
+	}
+	if !take(t, d, i.Binding) || take(t, d, i.Binding) {
+		t.Error("it is not good exactly once")
+	}
+	if _, err := d.Decide(i.ID, true, "uid:2", ""); !errors.Is(err, ErrOver) {
+		t.Errorf("decided again: %v", err)
+	}
+	// One that nobody uses expires, and so does one that nobody decides.
+	approved, waits := ask(t, d, "y"), ask(t, d, "z")
+	if _, err := d.Decide(approved.ID, true, "uid:2", ""); err != nil {
+		t.Fatal(err)
+	}
+	c.advance(Life)
+	if take(t, d, approved.Binding) {
+		t.Error("taken after it expired")
+	}
+	if _, err := d.Decide(waits.ID, true, "uid:2", ""); !errors.Is(err, ErrOver) {
+		t.Errorf("decided after it expired: %v", err)
+	}
+	if n := ask(t, d, "z"); n.ID == waits.ID {
+		t.Error("asked again it has the old id")
+	}
+	if _, err := d.Decide("a-unknown", true, "uid:2", ""); !errors.Is(err, ErrUnknown) {
+		t.Errorf("an unknown id: %v", err)
+	}
+}
+
+// What cannot be recorded does not happen.
+func TestNothingWithoutARecord(t *testing.T) {
+	d, r, _ := desk()
+	i := ask(t, d, "x")
+	r.fail = errors.New("disk full")
+	if _, err := d.Ask(item("y")); err == nil {
+		t.Error("asked")
+	}
+	if _, err := d.Decide(i.ID, true, "uid:2", ""); err == nil {
+		t.Error("decided")
+	}
+	r.fail = nil
+	if got, err := d.Get(i.ID); err != nil || got.State != Waiting {
+		t.Errorf("afterwards: %v, %v", got.State, err)
+	}
+	if len(d.List()) != 1 {
+		t.Errorf("on the desk: %v", d.List())
+	}
+}
+
+func TestFull(t *testing.T) {
+	d, _, _ := desk()
+	for n := range maxWaiting {
+		ask(t, d, fmt.Sprint(n))
+	}
+	if _, err := d.Ask(item("one more")); !errors.Is(err, ErrFull) {
+		t.Errorf("one more: %v", err)
+	}
+}
+
+func TestWait(t *testing.T) {
+	d, _, _ := desk()
+	i := ask(t, d, "x")
+	stop := make(chan struct{})
+	close(stop)
+	if got := d.Wait(i.ID, stop); got.State != Waiting {
+		t.Errorf("when it is stopped: %v", got.State)
+	}
+	go func() {
+		time.Sleep(20 * time.Millisecond)
+		d.Decide(i.ID, false, "uid:2", "no")
+	}()
+	if got := d.Wait(i.ID, nil); got.State != Denied || got.Why != "no" {
+		t.Errorf("when it is denied: %+v", got)
+	}
+	if again := ask(t, d, "x"); again.ID != i.ID || again.State != Denied || take(t, d, i.Binding) {
+		t.Errorf("asked again at once: %+v", again)
+	}
+	j := ask(t, d, "y")
+	go func() {
+		time.Sleep(20 * time.Millisecond)
+		d.Revoke("files", "")
+	}()
+	if got := d.Wait(j.ID, nil); got.State != Denied {
+		t.Errorf("when the server is killed: %+v", got)
+	}
+}
+
+// Racing clients, humans and crashes: none is used twice, none after it expired,
+// and what was acknowledged is not lost.
+func TestRaces(t *testing.T) {
+	for round := range 200 {
+		dir := t.TempDir()
+		used := map[string]int{}
+		acknowledged := map[string]bool{}
+		var mu sync.Mutex
+		c := &clock{}
+		for life := range 3 { // each ends without a word, as kill -9 does
+			log, err := audit.Open(filepath.Join(dir, "log"), audit.Options{KeyDir: filepath.Join(dir, "key"), Now: c.now})
+			if err != nil {
+				t.Fatal(err)
+			}
+			d := New(log, c.now)
+			if err := audit.Since(filepath.Join(dir, "log"), c.now().Add(-Life), func(e audit.Entry) error { d.Restore(&e.Record); return nil }); err != nil {
+				t.Fatal(err)
+			}
+			for id := range acknowledged {
+				if i, err := d.Get(id); used[id] == 0 && (err != nil || i.State != Approved && i.State != Expired) {
+					t.Fatalf("round %d, life %d: %s was approved, and is lost: %+v, %v", round, life, id, i.State, err)
+				}
+			}
+			var all sync.WaitGroup
+			for client := range 6 {
+				all.Go(func() {
+					r := rand.New(rand.NewPCG(uint64(round), uint64(client+10*life)))
+					for range 6 {
+						one := item(fmt.Sprint(r.IntN(3)))
+						i, err := d.Ask(one)
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						if _, err := d.Decide(i.ID, r.IntN(4) > 0, "uid:2", ""); err == nil {
+							if got, _ := d.Get(i.ID); got.State == Approved {
+								mu.Lock()
+								acknowledged[i.ID] = true
+								mu.Unlock()
+							}
+						}
+						if r.IntN(2) == 0 {
+							d.Take(one.Binding, func(id string) error {
+								rec := &audit.Record{Type: audit.TypeCall, Server: "files", Tool: "write", Verdict: mcprun.Allow}
+								Mark(rec, id)
+								if err := log.AppendDurable(rec); err != nil {
+									return err
+								}
+								mu.Lock()
+								used[id]++
+								mu.Unlock()
+								return nil
+							})
+						}
+					}
+				})
+			}
+			all.Wait()
+			log.Close()
+			c.advance(time.Duration(round%4) * Life / 3)
+		}
+		for id, n := range used {
+			if n > 1 {
+				t.Fatalf("round %d: %s was used %d times", round, id, n)
+			}
+		}
+	}
+}

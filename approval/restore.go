@@ -1,0 +1,40 @@
+package approval
+
+import (
+	"time"
+
+	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/audit"
+)
+
+// Restore takes over one record of an earlier life, in the order of the log. What
+// waited then waits still, until it expires.
+func (d *Desk) Restore(r *audit.Record) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	id := r.Detail[detailID]
+	switch r.Type {
+	case audit.TypePending:
+		until, err := time.Parse(time.RFC3339Nano, r.Detail[detailUntil])
+		if err != nil || id == "" || len(r.Args) == 0 && r.Size > 0 {
+			return // no record of ours, or one whose arguments were too long to keep: nobody can approve what they cannot see
+		}
+		b := Binding{Principal: r.Principal, Server: r.Server, Tool: r.Tool, Image: mcprun.Digest(r.Detail[detailImage]), ToolDigest: r.ToolDigest, ArgsDigest: r.ArgsDigest}
+		d.add(Item{ID: id, Binding: b, Session: r.Session, Call: r.Call, Args: r.Args, Rule: r.Rule, Reason: r.Reason, Asked: r.Time, Until: until})
+	case audit.TypeApproval:
+		if e := d.items[id]; e != nil && e.State == Waiting {
+			d.decide(e, r.Verdict == mcprun.Allow, r.Who, r.Why, r.Time)
+		}
+	case audit.TypeCall:
+		if e := d.items[id]; e != nil && e.State == Approved {
+			d.close(e, Used)
+		}
+	case audit.TypeKill:
+		for b, e := range d.open {
+			if (r.Server == "" || b.Server == r.Server) && (r.Tool == "" || b.Tool == r.Tool) {
+				e.Why = "killed"
+				d.close(e, Denied)
+			}
+		}
+	}
+}

@@ -1,0 +1,187 @@
+package servers
+
+import (
+	"encoding/json"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pquerna/otp/totp"
+
+	"github.com/mcprun/mcprun/integration/harness"
+)
+
+// office is a daemon with a server that writes files only if a human says so.
+type office struct {
+	t      *testing.T
+	d      *harness.Daemon
+	secret string
+	step   int64 // of the last code that was used
+}
+
+func newOffice(t *testing.T) *office {
+	d := harness.New(t)
+	if err := os.MkdirAll(filepath.Join(d.Dir, "workspace"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Join(d.Dir, "workspace"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	d.Up("files", "filesystem", "profile: node\nfiles: [{from: ./workspace, to: /workspace, access: write}]\ntools:\n  write_file: {risk: high, arguments: {path: {path: {under: [/workspace]}}}}\n")
+	return &office{t: t, d: d}
+}
+
+func (o *office) enroll() {
+	o.t.Helper()
+	u, err := url.Parse(strings.TrimSpace(o.d.Must("approvals", "enroll")))
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	o.secret = u.Query().Get("secret")
+	o.step = time.Now().Unix()/30 - 2
+}
+
+// code is one that was not used yet; the clock may be a step off either way.
+func (o *office) code() string {
+	o.t.Helper()
+	for o.step++; o.step > time.Now().Unix()/30+1; {
+		time.Sleep(time.Second)
+	}
+	o.step = max(o.step, time.Now().Unix()/30-1)
+	code, err := totp.GenerateCode(o.secret, time.Unix(o.step*30, 0))
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return code
+}
+
+// call asks for a file to be written, and returns what comes back.
+func (o *office) call(text string) <-chan string {
+	args, err := json.Marshal(map[string]string{"path": "/workspace/note.txt", "content": text})
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	out := make(chan string, 1)
+	go func() {
+		stdout, stderr, _ := o.d.Run("call", "files", "write_file", string(args))
+		out <- stdout + stderr
+	}()
+	return out
+}
+
+// waiting returns the id of the one call that waits.
+func (o *office) waiting() string {
+	o.t.Helper()
+	var list []struct{ ID string }
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if err := json.Unmarshal([]byte(o.d.Must("approvals", "--json")), &list); err != nil {
+			o.t.Fatal(err)
+		}
+		if len(list) == 1 {
+			return list[0].ID
+		}
+	}
+	o.t.Fatalf("%d calls wait, want one", len(list))
+	return ""
+}
+
+func (o *office) written() string {
+	raw, _ := os.ReadFile(filepath.Join(o.d.Dir, "workspace", "note.txt"))
+	return string(raw)
+}
+
+// A call of high risk waits for a human: it goes through once, for exactly what was
+// shown, and never because the one who asked says so.
+func TestApproval(t *testing.T) {
+	o := newOffice(t)
+	answer := o.call("first")
+	id := o.waiting()
+	if shown := o.d.Must("approvals"); !strings.Contains(shown, `"first"`) || !strings.Contains(shown, "/workspace/note.txt") || !strings.Contains(shown, "uid:0") {
+		t.Errorf("what is shown: %s", shown)
+	}
+	if _, errs, code := o.d.Run("approve", id); code != 3 || !strings.Contains(errs, "made the call itself") || !strings.Contains(errs, "mcprun approvals enroll") {
+		t.Errorf("approving one's own call: code %d, %s", code, errs)
+	}
+	o.enroll()
+	if _, errs, code := o.d.Run("approve", id, "--code", "000000"); code != 3 || !strings.Contains(errs, "code") {
+		t.Errorf("a wrong code: code %d, %s", code, errs)
+	}
+	if o.written() != "" {
+		t.Fatal("it was written before anybody approved it")
+	}
+	code := o.code()
+	o.d.Must("approve", id, "--code", code, "--why", "looks right")
+	if got := <-answer; !strings.Contains(got, "Successfully wrote") || o.written() != "first" {
+		t.Fatalf("the approved call: %s; written: %q", got, o.written())
+	}
+	// The same call again needs another yes; a code is good once; a no says why.
+	answer = o.call("first")
+	id = o.waiting()
+	if _, errs, exit := o.d.Run("approve", id, "--code", code); exit != 3 {
+		t.Errorf("the same code again: code %d, %s", exit, errs)
+	}
+	o.d.Must("deny", id, "--why", "not on a Friday")
+	if got := <-answer; !strings.Contains(got, "not on a Friday") {
+		t.Errorf("the denied call: %s", got)
+	}
+	if got := <-o.call("first"); !strings.Contains(got, "not on a Friday") {
+		t.Errorf("asked again at once: %s", got)
+	}
+	// A kill takes back what waits.
+	answer = o.call("second")
+	o.waiting()
+	o.d.Must("kill", "files", "--why", "test")
+	if got := <-answer; strings.Contains(got, "Successfully") || o.written() != "first" {
+		t.Errorf("after the kill: %s", got)
+	}
+	record := o.d.Must("audit", "tail", "-n", "1000", "--json")
+	for _, want := range []string{`"type":"pending"`, `"type":"approval"`, `"why":"looks right"`, `"approval":"a-`, `"rule":"request.denied"`} {
+		if !strings.Contains(record, want) {
+			t.Errorf("the record does not have %s", want)
+		}
+	}
+}
+
+// A daemon that dies while a call waits forgets neither the question nor the answer,
+// and the answer is good once.
+func TestApprovalSurvivesACrash(t *testing.T) {
+	o := newOffice(t)
+	o.enroll()
+	answer := o.call("first")
+	id := o.waiting()
+	o.d.Crash()
+	<-answer
+	o.d.Start()
+	if !o.d.Ready() {
+		t.Fatal("the daemon does not start")
+	}
+	if again := o.waiting(); again != id {
+		t.Fatalf("after the crash %s waits, want %s", again, id)
+	}
+	o.d.Must("approve", id, "--code", o.code())
+	o.d.Crash()
+	o.d.Start()
+	if !o.d.Ready() {
+		t.Fatal("the daemon does not start")
+	}
+	o.d.Must("start", "files.yaml")
+	if got := <-o.call("first"); !strings.Contains(got, "Successfully wrote") || o.written() != "first" {
+		t.Fatalf("the call that was approved before the crash: %s", got)
+	}
+	o.d.Crash()
+	o.d.Start()
+	if !o.d.Ready() {
+		t.Fatal("the daemon does not start")
+	}
+	o.d.Must("start", "files.yaml")
+	answer = o.call("first")
+	if other := o.waiting(); other == id {
+		t.Error("it was good twice")
+	} else {
+		o.d.Must("deny", other)
+	}
+	<-answer
+}

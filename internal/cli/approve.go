@@ -1,0 +1,161 @@
+package cli
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/spf13/cobra"
+
+	"github.com/mcprun/mcprun/internal/control"
+	"github.com/mcprun/mcprun/lock"
+)
+
+func (a *App) approvalsCommand() *cobra.Command {
+	var all bool
+	c := &cobra.Command{
+		Use: "approvals", Short: "list the calls that wait for a human", Args: cobra.NoArgs,
+		Long: "List the calls that wait for a human, with what they ask for. A call waits for 15 minutes; the same call made again is the same question.",
+		RunE: func(*cobra.Command, []string) error {
+			res, err := a.do(control.Request{Op: control.OpApprovals})
+			if err != nil {
+				return err
+			}
+			shown := []control.Approval{}
+			for _, one := range res.Approvals {
+				if all || one.State == "waiting" {
+					shown = append(shown, one)
+				}
+			}
+			return a.print(shown, func(w io.Writer) { a.showApprovals(w, shown) })
+		},
+	}
+	c.Flags().BoolVar(&all, "all", false, "also those that were decided, used or have expired")
+	c.AddCommand(a.enrollCommand())
+	return c
+}
+
+func (a *App) enrollCommand() *cobra.Command {
+	var code string
+	c := &cobra.Command{
+		Use: "enroll", Short: "set up the second factor for approvals", Args: cobra.NoArgs,
+		Long: "Make a secret for an authenticator (TOTP) and print it once. From then on every approval needs a code of it.\nWithout one nobody can approve a call that the same user made, since an agent may run as that user.",
+		RunE: func(*cobra.Command, []string) error {
+			res, err := a.do(control.Request{Op: control.OpEnroll, Code: code})
+			if err != nil {
+				return err
+			}
+			return a.print(map[string]string{"url": res.Enrolled}, func(w io.Writer) {
+				fmt.Fprintln(w, res.Enrolled)
+				fmt.Fprintln(a.Err, "mcprun: hint: give it to your authenticator now (as a QR code, or its secret); it is not shown again")
+			})
+		},
+	}
+	c.Flags().StringVar(&code, "code", "", "a `code` of the one that is set up, to replace it")
+	return c
+}
+
+func (a *App) approveCommand() *cobra.Command {
+	var code, why string
+	c := &cobra.Command{
+		Use: "approve ID", Short: "let one call through", Args: cobra.ExactArgs(1),
+		Long: "Approve a call that waits: once, for exactly what mcprun approvals shows. If its client has given up waiting, the same call made again goes through.",
+		RunE: func(_ *cobra.Command, args []string) error {
+			return a.decide(control.Request{Op: control.OpDecide, ID: args[0], Yes: true, Code: code, Why: why})
+		},
+	}
+	c.Flags().StringVar(&code, "code", "", "the `code` that your authenticator shows")
+	c.Flags().StringVar(&why, "why", "", "the reason, for the record")
+	return c
+}
+
+func (a *App) denyCommand() *cobra.Command {
+	var why string
+	c := &cobra.Command{
+		Use: "deny ID", Short: "refuse one call", Args: cobra.ExactArgs(1),
+		Long: "Refuse a call that waits. The client is told why; the same call stays refused until the question would have expired.",
+		RunE: func(_ *cobra.Command, args []string) error {
+			return a.decide(control.Request{Op: control.OpDecide, ID: args[0], Why: why})
+		},
+	}
+	c.Flags().StringVar(&why, "why", "", "the reason, for the model and the record")
+	return c
+}
+
+func (a *App) decide(req control.Request) error {
+	res, err := a.do(req)
+	if err != nil {
+		return err
+	}
+	one := res.Approvals[0]
+	return a.print(one, func(w io.Writer) {
+		fmt.Fprintf(w, "%s %s: %s/%s for %s\n", one.ID, one.State, one.Server, one.Tool, one.Principal)
+	})
+}
+
+func (a *App) showApprovals(w io.Writer, list []control.Approval) {
+	if len(list) == 0 {
+		fmt.Fprintln(a.Err, "mcprun: no call waits")
+		return
+	}
+	for _, one := range list {
+		fmt.Fprintf(w, "%s  %s  %s/%s  for %s, asked %s, until %s\n", one.ID, a.colour(stateColour(one.State), one.State), one.Server, one.Tool, one.Principal, ago(one.Asked), one.Until.Local().Format(time.TimeOnly))
+		fmt.Fprintf(w, "    why    %s (%s)\n", lock.Visible(one.Reason), one.Rule)
+		showArguments(w, one.Arguments)
+		if one.By != "" {
+			fmt.Fprintf(w, "    by     %s %s\n", one.By, lock.Visible(one.Why))
+		}
+	}
+	fmt.Fprintln(a.Err, "mcprun: hint: mcprun approve ID, or mcprun deny ID --why '…'")
+}
+
+func stateColour(state string) string {
+	switch state {
+	case "waiting":
+		return amber
+	case "approved", "used":
+		return green
+	}
+	return red
+}
+
+// maxShownValue is how much of one argument is shown; --json has all.
+const maxShownValue = 2000
+
+// showArguments prints each argument on lines of its own, invisible characters made
+// visible: what is approved is what was read.
+func showArguments(w io.Writer, args jsontext.Value) {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	defer tw.Flush()
+	for name, value := range members(args) {
+		text := lock.Visible(string(value))
+		if len(text) > maxShownValue {
+			text = fmt.Sprintf("%s… (%d bytes in all; mcprun approvals --json shows them)", text[:maxShownValue], len(value))
+		}
+		fmt.Fprintf(tw, "    %s\t%s\n", lock.Visible(name), text)
+	}
+}
+
+// members goes through a JSON object in its own order; what is none has no members.
+func members(object jsontext.Value) func(yield func(string, jsontext.Value) bool) {
+	return func(yield func(string, jsontext.Value) bool) {
+		d := jsontext.NewDecoder(bytes.NewReader(object))
+		if t, err := d.ReadToken(); err != nil || t.Kind() != jsontext.KindBeginObject {
+			return
+		}
+		for d.PeekKind() == jsontext.KindString {
+			name, err := d.ReadToken()
+			if err != nil {
+				return
+			}
+			key := name.String()
+			value, err := d.ReadValue()
+			if err != nil || !yield(key, value.Clone()) {
+				return
+			}
+		}
+	}
+}

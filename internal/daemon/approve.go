@@ -1,0 +1,78 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/approval"
+	"github.com/mcprun/mcprun/audit"
+	"github.com/mcprun/mcprun/internal/control"
+)
+
+func (d *Daemon) approvals() *control.Result {
+	res := &control.Result{Approvals: []control.Approval{}}
+	for _, i := range d.desk.List() {
+		res.Approvals = append(res.Approvals, shownApproval(i))
+	}
+	return res
+}
+
+func shownApproval(i approval.Item) control.Approval {
+	return control.Approval{ID: i.ID, State: i.State.String(), Server: i.Server, Tool: i.Tool, Principal: i.Principal, Session: i.Session,
+		Rule: i.Rule, Reason: i.Reason, Arguments: i.Args, Asked: i.Asked, Until: i.Until, By: i.By, Why: i.Why}
+}
+
+// decide takes what an operator says of a call. Nobody approves a call of their own
+// without a second factor, since the agent may run as the same user; where one is
+// set up, every approval needs it. A no needs nothing.
+func (d *Daemon) decide(c *control.Call) (*control.Result, error) {
+	doing := "deciding about " + c.ID
+	item, err := d.desk.Get(c.ID)
+	if err != nil {
+		return nil, &mcprun.Error{Class: mcprun.Usage, What: doing, Err: err, Hint: "mcprun approvals"}
+	}
+	c.Server = item.Server // whoever records a refusal names it
+	if c.Yes {
+		if err := d.mayApprove(c, item, doing); err != nil {
+			return nil, err
+		}
+	}
+	item, err = d.desk.Decide(c.ID, c.Yes, c.Peer.Principal(), c.Why)
+	if err != nil {
+		return nil, &mcprun.Error{Class: mcprun.Failed, What: doing, Err: err, Hint: "mcprun approvals"}
+	}
+	return &control.Result{Approvals: []control.Approval{shownApproval(item)}}, nil
+}
+
+func (d *Daemon) mayApprove(c *control.Call, item approval.Item, doing string) error {
+	own := c.Peer.Principal() == item.Principal
+	if !own && !d.factor.Enrolled() {
+		return nil
+	}
+	switch err := d.factor.Check(c.Code); {
+	case err == nil:
+		return nil
+	case errors.Is(err, approval.ErrNoFactor):
+		return &mcprun.Error{Class: mcprun.Denied, What: doing, Why: fmt.Sprintf("%s made the call itself, and so may be an agent", item.Principal),
+			Hint: "let another operator approve it, or set up a second factor: mcprun approvals enroll"}
+	case c.Code == "":
+		return &mcprun.Error{Class: mcprun.Denied, What: doing, Why: "an approval needs a code of the second factor", Hint: "add --code with what your authenticator shows"}
+	default:
+		return &mcprun.Error{Class: mcprun.Denied, What: doing, Err: err, Hint: "add --code with what your authenticator shows now"}
+	}
+}
+
+// enroll sets up the second factor, or a new one in its place.
+func (d *Daemon) enroll(c *control.Call) (*control.Result, error) {
+	doing := "setting up the second factor"
+	rec := &audit.Record{Type: audit.TypeNote, Principal: c.Peer.Principal(), Who: string(c.Peer.Principal()), Reason: "asked to set up the second factor for approvals"}
+	if err := d.record.AppendDurable(rec); err != nil {
+		return nil, fmt.Errorf("%s: it cannot be recorded: %w", doing, err)
+	}
+	url, err := d.factor.Enroll(string(c.Peer.Principal()), c.Code)
+	if err != nil {
+		return nil, &mcprun.Error{Class: mcprun.Denied, What: doing, Err: err, Hint: "there is one already: add --code with what its authenticator shows"}
+	}
+	return &control.Result{Enrolled: url}, nil
+}
