@@ -181,7 +181,7 @@ func TestWait(t *testing.T) {
 // Racing clients, humans and crashes: none is used twice, none after it expired,
 // and what was acknowledged is not lost.
 func TestRaces(t *testing.T) {
-	for round := range 200 {
+	for round := range 334 { // with three lives each
 		dir := t.TempDir()
 		used := map[string]int{}
 		acknowledged := map[string]bool{}

@@ -123,6 +123,7 @@ type rig struct {
 	switches *limits.Switches
 	record   *memory
 	back     *peer // what the MCP server sees
+	pins     *lock.File
 }
 
 const echo = `{"name":"echo","inputSchema":{"type":"object","properties":{"message":{"type":"string"}},"required":["message"],"additionalProperties":false}}`
@@ -150,7 +151,7 @@ func newRig(t *testing.T, grants upstream.Grants) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, switches: switches, record: &memory{}}
+	r := &rig{t: t, switches: switches, record: &memory{}, pins: f}
 	r.server = NewServer("files", switches, r.record, approval.New(r.record, time.Now))
 	r.life = r.server.NewLife("files-1")
 	ours, theirs := socketpair(t)
@@ -162,7 +163,7 @@ func newRig(t *testing.T, grants upstream.Grants) *rig {
 	conn.Start(ours)
 	r.life.SetPolicy(policy)
 	r.life.Greeting = upstream.Greeting{ProtocolVersion: "2025-11-25", Capabilities: f.Capabilities, ServerInfo: f.ServerInfo}
-	r.life.Grants, r.life.Timeout = grants, 5*time.Second
+	r.life.Grants, r.life.Timeout, r.life.Patience = grants, 5*time.Second, 5*time.Second
 	r.server.Begin(r.life)
 	r.back = &peer{t, theirs, bufio.NewReader(theirs)}
 	t.Cleanup(func() { r.server.End(r.life, errors.New("the test ended")) })

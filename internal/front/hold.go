@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	// progressEvery tells a client that listens that it still waits.
-	progressEvery = 5 * time.Second
+	// progressEvery tells a client that listens that it still waits; the first time
+	// soon, so that it knows whom to ask.
+	progressFirst, progressEvery = 200 * time.Millisecond, 5 * time.Second
 	// maxHeld bounds the calls of one client that are kept waiting; further ones are
 	// answered at once.
 	maxHeld = 16
@@ -59,7 +60,7 @@ func (c *Session) await(m mcpwire.Message, r *route, d mcprun.Decision, item app
 	decided := make(chan approval.Item, 1)
 	over := make(chan struct{})
 	go func() { decided <- c.server.Desk.Wait(item.ID, over) }()
-	tick := time.NewTicker(progressEvery)
+	tick := time.NewTicker(progressFirst)
 	defer tick.Stop()
 	patience := time.NewTimer(r.life.Patience)
 	defer patience.Stop()
@@ -80,6 +81,7 @@ func (c *Session) await(m mcpwire.Message, r *route, d mcprun.Decision, item app
 			close(over)
 			return
 		case <-tick.C:
+			tick.Reset(progressEvery)
 			c.progressOf(r, step, "waiting for a human to approve "+item.ID)
 		}
 	}
