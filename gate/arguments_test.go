@@ -116,3 +116,20 @@ func FuzzArguments(f *testing.F) {
 		}
 	})
 }
+
+// A kilobyte of arguments, held against checks and twenty rules.
+func BenchmarkArguments(b *testing.B) {
+	g := Grant{Risk: mcprun.Low, Arguments: []argument.Attached{attached(b, "path", paths.Spec{Under: []string{"/workspace"}}), attached(b, "*", wordchecks.Secrets{})}}
+	for i := range 20 {
+		g.Rules = append(g.Rules, rule(b, fmt.Sprintf(`has(args.n) && args.n > %d || size(args.path) > %d`, 100+i, 200+i), mcprun.High))
+	}
+	p := checked(b, g)
+	call := Call{Server: "test", Tool: "edit", Now: time.Unix(1e9, 0), Recent: map[string]int64{},
+		Arguments: jsontext.Value(`{"path":"/workspace/a/b/c.txt","n":7,"edits":[{"text":"` + strings.Repeat("The meeting is on Friday. ", 38) + `"}]}`)}
+	if d := p.Decide(call); d.Verdict != mcprun.Allow {
+		b.Fatal(d)
+	}
+	for b.Loop() {
+		p.Decide(call)
+	}
+}

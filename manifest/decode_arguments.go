@@ -7,6 +7,7 @@ import (
 
 	"github.com/mcprun/mcprun/gate/argument"
 	"github.com/mcprun/mcprun/gate/argument/paths"
+	"github.com/mcprun/mcprun/gate/argument/sql"
 	"github.com/mcprun/mcprun/gate/argument/urls"
 	"github.com/mcprun/mcprun/gate/argument/words"
 	"github.com/mcprun/mcprun/gate/when"
@@ -57,6 +58,7 @@ func decodeChecks(o object) []argument.Check {
 	}
 	kind("path", decodePathCheck)
 	kind("url", decodeURLCheck)
+	kind("sql", decodeSQLCheck)
 	kind("email", decodeEmailCheck)
 	kind("git-ref", decodeRefCheck)
 	kind("number", decodeNumberCheck)
@@ -94,6 +96,57 @@ func decodeURLCheck(o object) argument.Check {
 	o.bool("private", &s.Private)
 	o.bool("blank", &s.Blank)
 	return s
+}
+
+// decodeSQLCheck reads which statements pass and which are held; without either it
+// is a database to read from.
+func decodeSQLCheck(o object) argument.Check {
+	o.need("dialect", "write postgres or sqlite")
+	var s sql.Spec
+	set(o, "dialect", &s.Dialect, readDialect)
+	pass, hold := each(o, "pass", "read", readClass), each(o, "hold", "insert", readClass)
+	s.Classes = map[sql.Class]argument.Verdict{}
+	if len(pass)+len(hold) == 0 {
+		s.Classes = sql.ReadOnly(s.Dialect).Classes
+	}
+	for _, c := range hold {
+		s.Classes[c] = argument.Hold
+	}
+	for _, c := range pass {
+		s.Classes[c] = argument.Pass
+	}
+	s.Tables = each(o, "tables", "orders", textLike("orders"))
+	s.Functions = each(o, "functions", "my_total", textLike("my_total"))
+	o.bool("many", &s.Many)
+	return s
+}
+
+// dialects are the databases whose statements can be judged, as the file names them.
+var dialects = map[string]sql.Dialect{"postgres": sql.Postgres, "sqlite": sql.SQLite}
+
+func readDialect(n node) (sql.Dialect, problem) {
+	text, p := readText(n, "postgres")
+	if !p.none() {
+		return 0, p
+	}
+	d, ok := dialects[text]
+	if !ok {
+		return 0, problem{show(text) + " is not a dialect that can be judged", "write postgres or sqlite"}
+	}
+	return d, problem{}
+}
+
+func readClass(n node) (sql.Class, problem) {
+	text, p := readText(n, "read")
+	if !p.none() {
+		return 0, p
+	}
+	for c := sql.Read; c <= sql.Admin; c++ {
+		if text == c.String() {
+			return c, problem{}
+		}
+	}
+	return 0, problem{show(text) + " is not a class of statements", "write read, lock, insert, update, delete, transaction, schema or admin"}
 }
 
 func decodeEmailCheck(o object) argument.Check {

@@ -2,11 +2,13 @@ package manifest
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/mcprun/mcprun/gate/argument"
 	"github.com/mcprun/mcprun/gate/argument/paths"
+	"github.com/mcprun/mcprun/gate/argument/sql"
 	"github.com/mcprun/mcprun/gate/argument/urls"
 	"github.com/mcprun/mcprun/gate/argument/words"
 	"github.com/mcprun/mcprun/gate/when"
@@ -59,6 +61,8 @@ func checkText(c argument.Check) string {
 		f.add(c.Private, "private: true")
 		f.add(c.Blank, "blank: true")
 		return "url: " + f.String()
+	case sql.Spec:
+		return "sql: " + sqlFields(c).String()
 	case words.Email:
 		var f fields
 		f.add(len(c.Domains) > 0, "domains: %s", texts(c.Domains))
@@ -88,6 +92,26 @@ func checkText(c argument.Check) string {
 		return "secret: forbidden"
 	}
 	return fmt.Sprintf("unknown: %T", c) // which Parse refuses
+}
+
+func sqlFields(s sql.Spec) (f fields) {
+	for name, d := range dialects {
+		f.add(d == s.Dialect, "dialect: %s", name)
+	}
+	for key, verdict := range map[string]argument.Verdict{"pass": argument.Pass, "hold": argument.Hold} {
+		var classes []string
+		for c := sql.Read; c <= sql.Admin; c++ {
+			if v, ok := s.Classes[c]; ok && v == verdict {
+				classes = append(classes, c.String())
+			}
+		}
+		f.add(len(classes) > 0, "%s: [%s]", key, strings.Join(classes, ", "))
+	}
+	slices.Sort(f) // dialect, hold, pass
+	f.add(len(s.Tables) > 0, "tables: [%s]", quoteAll(s.Tables))
+	f.add(len(s.Functions) > 0, "functions: [%s]", quoteAll(s.Functions))
+	f.add(s.Many, "many: true")
+	return f
 }
 
 func ruleTexts(list []when.Rule) string {

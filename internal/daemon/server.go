@@ -13,6 +13,7 @@ import (
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/audit"
 	"github.com/mcprun/mcprun/gate"
+	"github.com/mcprun/mcprun/gate/argument/sql"
 	"github.com/mcprun/mcprun/internal/control"
 	"github.com/mcprun/mcprun/internal/failpoint"
 	"github.com/mcprun/mcprun/internal/front"
@@ -271,6 +272,7 @@ func (s *server) publish(run *running, def *definition, g upstream.Greeting, cur
 		default:
 		}
 	}
+	go warm(def.m)
 	s.mu.Lock()
 	s.run = run
 	s.mu.Unlock()
@@ -289,6 +291,19 @@ func (s *server) publish(run *running, def *definition, g upstream.Greeting, cur
 		return &front.KilledError{Kill: k}
 	}
 	return nil
+}
+
+// warm starts the parser of PostgreSQL where a check needs it: the first call would
+// wait for it for a second.
+func warm(m *manifest.Server) {
+	for _, t := range m.Tools {
+		for _, a := range t.Arguments {
+			if s, ok := a.Check.(sql.Spec); ok && s.Dialect == sql.Postgres {
+				s.Judge("SELECT 1")
+				return
+			}
+		}
+	}
 }
 
 // hiddenText says what a reader of a server's instructions or description would
