@@ -35,7 +35,7 @@ func checkArguments(s *Server, r *report) {
 // examples are checks as people write them.
 var examples = map[string]string{
 	"path": "path: {under: [/workspace]}", "url": "url: {hosts: [docs.example.com]}", "email": "email: {domains: [example.com]}",
-	"sql": "sql: {dialect: postgres}", "number": "number: {min: 1, max: 100}", "text": "text: {max: 4KiB}",
+	"command": "command: {programs: {git: {subcommands: [status, log]}}}", "sql": "sql: {dialect: postgres}", "number": "number: {min: 1, max: 100}", "text": "text: {max: 4KiB}",
 }
 
 // checkRules: a rule that makes nothing stricter, or says no reason, helps nobody.

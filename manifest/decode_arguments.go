@@ -2,10 +2,13 @@ package manifest
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 
 	"github.com/mcprun/mcprun/gate/argument"
+	"github.com/mcprun/mcprun/gate/argument/command"
 	"github.com/mcprun/mcprun/gate/argument/paths"
 	"github.com/mcprun/mcprun/gate/argument/sql"
 	"github.com/mcprun/mcprun/gate/argument/urls"
@@ -58,6 +61,7 @@ func decodeChecks(o object) []argument.Check {
 	}
 	kind("path", decodePathCheck)
 	kind("url", decodeURLCheck)
+	kind("command", decodeCommandCheck)
 	kind("sql", decodeSQLCheck)
 	kind("email", decodeEmailCheck)
 	kind("git-ref", decodeRefCheck)
@@ -96,6 +100,49 @@ func decodeURLCheck(o object) argument.Check {
 	o.bool("private", &s.Private)
 	o.bool("blank", &s.Blank)
 	return s
+}
+
+// decodeCommandCheck reads which programs may run, with what, and which features of
+// the shell are granted.
+func decodeCommandCheck(o object) argument.Check {
+	var s command.Spec
+	for _, p := range o.named("programs", "{git: {subcommands: [status, log]}}") {
+		path := join(join(o.path, "programs"), keyName(p.key.text))
+		o.r.where[path] = place{p.value.pos, path}
+		one := openObject(o.r, join(argumentsSchema, "command.programs.*"), path, p.value)
+		s.Programs = append(s.Programs, command.Program{
+			Name:        p.key.text,
+			Subcommands: each(one, "subcommands", "status", textLike("status")),
+			Forbidden:   each(one, "forbidden", "--force", textLike("--force")),
+			Opens:       each(one, "opens", "-exec", textLike("-exec")),
+		})
+	}
+	set(o, "others", &s.Others, readVerdict)
+	for _, name := range each(o, "allow", "pipes", readFeature) {
+		if feature := shellFeatures[name]; feature != nil { // else it was reported
+			*feature(&s) = true
+		}
+	}
+	return s
+}
+
+// shellFeatures are what a file can grant of the shell.
+var shellFeatures = map[string]func(*command.Spec) *bool{
+	"pipes":        func(s *command.Spec) *bool { return &s.Pipes },
+	"redirections": func(s *command.Spec) *bool { return &s.Redirections },
+	"substitution": func(s *command.Spec) *bool { return &s.Substitution },
+	"sequences":    func(s *command.Spec) *bool { return &s.Sequences },
+	"background":   func(s *command.Spec) *bool { return &s.Background },
+	"variables":    func(s *command.Spec) *bool { return &s.Variables },
+	"globs":        func(s *command.Spec) *bool { return &s.Globs },
+}
+
+func readFeature(n node) (string, problem) {
+	text, p := readText(n, "pipes")
+	if p.none() && shellFeatures[text] == nil {
+		p = problem{show(text) + " is not a feature that can be granted", "write " + oneOf(slices.Sorted(maps.Keys(shellFeatures)))}
+	}
+	return text, p
 }
 
 // decodeSQLCheck reads which statements pass and which are held; without either it

@@ -2,11 +2,13 @@ package manifest
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/mcprun/mcprun/gate/argument"
+	"github.com/mcprun/mcprun/gate/argument/command"
 	"github.com/mcprun/mcprun/gate/argument/paths"
 	"github.com/mcprun/mcprun/gate/argument/sql"
 	"github.com/mcprun/mcprun/gate/argument/urls"
@@ -61,6 +63,8 @@ func checkText(c argument.Check) string {
 		f.add(c.Private, "private: true")
 		f.add(c.Blank, "blank: true")
 		return "url: " + f.String()
+	case command.Spec:
+		return "command: " + commandFields(c).String()
 	case sql.Spec:
 		return "sql: " + sqlFields(c).String()
 	case words.Email:
@@ -92,6 +96,27 @@ func checkText(c argument.Check) string {
 		return "secret: forbidden"
 	}
 	return fmt.Sprintf("unknown: %T", c) // which Parse refuses
+}
+
+func commandFields(s command.Spec) (f fields) {
+	var programs fields
+	for _, p := range s.Programs {
+		var one fields
+		one.add(len(p.Subcommands) > 0, "subcommands: [%s]", quoteAll(p.Subcommands))
+		one.add(len(p.Forbidden) > 0, "forbidden: [%s]", quoteAll(p.Forbidden))
+		one.add(len(p.Opens) > 0, "opens: [%s]", quoteAll(p.Opens))
+		programs.add(true, "%s: %s", quote(p.Name), one)
+	}
+	f.add(len(programs) > 0, "programs: %s", programs)
+	f.add(s.Others != argument.Refuse, "others: %s", s.Others)
+	var allow []string
+	for _, name := range slices.Sorted(maps.Keys(shellFeatures)) {
+		if *shellFeatures[name](&s) {
+			allow = append(allow, name)
+		}
+	}
+	f.add(len(allow) > 0, "allow: [%s]", strings.Join(allow, ", "))
+	return f
 }
 
 func sqlFields(s sql.Spec) (f fields) {
