@@ -10,6 +10,7 @@ import (
 
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/gate/argument"
+	"github.com/mcprun/mcprun/gate/argument/command"
 	"github.com/mcprun/mcprun/gate/argument/paths"
 	wordchecks "github.com/mcprun/mcprun/gate/argument/words"
 	"github.com/mcprun/mcprun/gate/when"
@@ -87,6 +88,47 @@ func TestArguments(t *testing.T) {
 	// Without what a condition speaks of it holds.
 	if d := p.Decide(Call{Server: "test", Tool: "edit", Arguments: jsontext.Value(`{}`)}); d.Verdict != mcprun.Deny || !strings.Contains(d.Reason, "could not be judged") {
 		t.Errorf("without counts: %+v", d)
+	}
+}
+
+// What a shell, a database or an engine of code runs does not pass unjudged: the tool
+// counts as high unless a check that knows the language is tied to the argument, or
+// the operator says that none is needed.
+func TestInterpretedArguments(t *testing.T) {
+	for _, row := range []struct {
+		properties string
+		at         string // where the check is tied; "" is none
+		check      argument.Check
+		want       mcprun.Risk
+	}{
+		{`"command":{"type":"string"}`, "", nil, mcprun.High},
+		{`"shellCommand":{"type":["string","array"]}`, "", nil, mcprun.High},
+		{`"sql":{}`, "", nil, mcprun.High},
+		{`"query":{"type":"string","description":"The SQL to run"}`, "", nil, mcprun.High},
+		{`"sql_query":{"type":"string"}`, "", nil, mcprun.High},
+		{`"code":{"type":"string","description":"JavaScript to run in the page"}`, "", nil, mcprun.High},
+		{`"command":{"type":"string"}`, "command", command.Spec{Others: argument.Hold}, mcprun.Low},
+		{`"command":{"type":"string"}`, "command", argument.Unchecked{Reason: "ours"}, mcprun.Low},
+		{`"command":{"type":"string"}`, "*", argument.Unchecked{Reason: "ours"}, mcprun.Low},
+		{`"command":{"type":"string"}`, "command", wordchecks.Enum{"status"}, mcprun.Low},
+		{`"command":{"type":"string"}`, "command", wordchecks.Secrets{}, mcprun.High},
+		{`"command":{"type":"string"}`, "other", command.Spec{Others: argument.Hold}, mcprun.High},
+		{`"query":{"type":"string","description":"what to search for"}`, "", nil, mcprun.Low},
+		{`"commandTimeout":{"type":"string"}`, "", nil, mcprun.Low},
+		{`"command":{"type":"boolean"}`, "", nil, mcprun.Low},
+		{`"country_code":{"type":"string"}`, "", nil, mcprun.Low},
+	} {
+		g := Grant{Risk: mcprun.Low}
+		if row.at != "" {
+			g.Arguments = append(g.Arguments, attached(t, row.at, row.check))
+		}
+		p, problems := NewPolicy("test", pinned(t, jsontext.Value(`{"name":"do","inputSchema":{"type":"object","properties":{`+row.properties+`}}}`)), map[mcprun.ToolName]Grant{"do": g})
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		if got := p.Summary()[0]; got.Risk != row.want || (got.Why != "") != (row.want == mcprun.High) {
+			t.Errorf("%s with %T at %q: %s %s, want %s", row.properties, row.check, row.at, got.Risk, got.Why, row.want)
+		}
 	}
 }
 

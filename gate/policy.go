@@ -91,9 +91,20 @@ func newEntry(pinned lock.Tool, grant Grant, granted bool, alike string) entry {
 		propose, _ := Propose(pinned.Definition)
 		e.hint = fmt.Sprintf("add to server.yaml:\ntools:\n  %s: {risk: %s}", pinned.Name, propose)
 	default:
-		e.tool = tool
+		e.tool = tool.unless(grant)
 	}
 	return e
+}
+
+// unless raises a tool whose arguments something runs unjudged.
+func (t *Tool) unless(g Grant) *Tool {
+	why := g.unjudged(t.interpreted)
+	if why == "" || mcprun.Stricter(t.Risk, mcprun.High) == t.Risk {
+		return t
+	}
+	raised := *t
+	raised.Risk, raised.raised = mcprun.High, why
+	return &raised
 }
 
 func (e *entry) withhold(rule, reason, hint string) {

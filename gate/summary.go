@@ -25,6 +25,9 @@ func (p *Policy) Summary() []ToolState {
 			s.State, s.Why = "blocked", "server.yaml blocks it"
 		default:
 			s.Risk = e.tool.Risk
+			if e.tool.raised != "" {
+				s.Why = "raised: " + e.tool.raised
+			}
 		}
 		out = append(out, s)
 	}

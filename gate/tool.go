@@ -16,6 +16,8 @@ type Tool struct {
 	Risk     mcprun.Risk // the stricter of what was granted and what the definition raises
 	Findings []Finding   // none of them blocks
 
+	interpreted map[string]string // arguments that something runs, and what
+
 	raised string // why Risk is above what was granted; "" if it is not
 	input  *schema
 	output *schema // nil: the result has no schema
@@ -32,7 +34,7 @@ func Compile(def jsontext.Value, risk mcprun.Risk) (*Tool, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Tool{Name: name, Findings: l.found, input: l.input, output: l.output}
+	t := &Tool{Name: name, Findings: l.found, input: l.input, output: l.output, interpreted: interpretedArguments(l.obj)}
 	t.Risk, t.raised = raise(risk, l.obj, l.found)
 	return t, nil
 }

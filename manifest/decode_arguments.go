@@ -75,6 +75,11 @@ func decodeChecks(o object) []argument.Check {
 		set(o, "pattern", &p, parsed("[a-z]+", words.ParsePattern))
 		out = append(out, p)
 	}
+	if _, _, ok := o.take("unchecked"); ok {
+		var u argument.Unchecked
+		o.text("unchecked", "only we call it", &u.Reason)
+		out = append(out, u)
+	}
 	if _, _, ok := o.take("secret"); ok {
 		set(o, "secret", new(bool), readForbidden)
 		out = append(out, words.Secrets{})

@@ -92,6 +92,8 @@ func checkText(c argument.Check) string {
 		return "enum: [" + quoteAll(c) + "]"
 	case words.Pattern:
 		return "pattern: " + quote(c.String())
+	case argument.Unchecked:
+		return "unchecked: " + quote(c.Reason)
 	case words.Secrets:
 		return "secret: forbidden"
 	}

@@ -95,6 +95,7 @@ func schema() []key {
 		{"tools.*.arguments.*.text.lines", "true or false", "false", "", "accepts line breaks and tabs"},
 		{"tools.*.arguments.*.enum", "list of text", "no check", "", "exactly one of these"},
 		{"tools.*.arguments.*.pattern", "text", "no check", "RE2, for the whole value", "for words with a form of their own"},
+		{"tools.*.arguments.*.unchecked", "text", "an argument that something runs makes a tool high", "the reason", "for commands, SQL or code that you let through as they are"},
 		{"tools.*.arguments.*.secret", "text", "no check", "forbidden", "tokens and keys of known shapes, also encoded once"},
 		{"tools.*.rules", "list of mappings", "none", "at most 64", "what checks of single values cannot say"},
 		{"tools.*.rules[].when", "text", "required", "CEL over args, tool, server, principal, session, now, recent", "a condition that cannot be judged holds"},

@@ -42,6 +42,11 @@ func ParsePointer(s string) (Pointer, error) {
 	return Pointer{s, steps}, nil
 }
 
+// Covers reports whether the pointer leads to or into the argument with that name.
+func (p Pointer) Covers(name string) bool {
+	return len(p.steps) == 0 || p.steps[0] == name || p.steps[0] == "*"
+}
+
 func (p Pointer) String() string { return p.text }
 
 // Values returns what stands in args where the pointer leads. Where a value ends the

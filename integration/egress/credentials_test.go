@@ -1,7 +1,9 @@
 package egress
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -210,8 +212,13 @@ func TestCanary(t *testing.T) {
 func TestHandedOver(t *testing.T) {
 	w := newWorld(t, "PG_SECRET=pg-secret-123456")
 	w.up("net", "credentials:\n  pg: {source: \"env:PG_SECRET\", expose: {file: pgpass, text: \"db:5432:*:app:{}\"}, exposure: container}\n")
-	if out := w.sh("net", "cat /.mcprun/secrets/pgpass; stat -c ' %a %u' /.mcprun/secrets/pgpass; env"); !strings.Contains(out, "db:5432:*:app:pg-secret-123456 400 1000") || strings.Contains(strings.SplitN(out, " 400 ", 2)[1], "pg-secret") {
+	sum := fmt.Sprintf("%x", sha256.Sum256([]byte("db:5432:*:app:pg-secret-123456")))
+	if out := w.sh("net", "sha256sum </.mcprun/secrets/pgpass; stat -c '%a %u' /.mcprun/secrets/pgpass; env | grep -c 'pg-[s]ecret'"); !strings.Contains(out, sum) || !strings.Contains(out, "400 1000\n0") {
 		t.Errorf("the file: %s", out)
+	}
+	// What the server tells of it is taken out of its answers.
+	if out := w.sh("net", "cat /.mcprun/secrets/pgpass"); !strings.Contains(out, "db:5432:*:app:****************") {
+		t.Errorf("an answer that holds the secret: %s", out)
 	}
 	for _, args := range [][]string{{"ps"}, {"inspect", "net"}, {"check", "net.yaml"}, {"audit", "tail", "--json"}} {
 		out, errs, _ := w.d.Run(args...)

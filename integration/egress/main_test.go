@@ -79,7 +79,7 @@ const trusting = "environment: {SSL_CERT_FILE: /lab/ca.pem, NODE_EXTRA_CA_CERTS:
 // the same.
 func (w *world) up(name, yaml string) {
 	w.t.Helper()
-	w.d.Up(name, "net", "profile: node\nresources: {memory: 1GiB, pids: 256}\ntools: {run_command: {risk: low}}\n"+yaml)
+	w.d.Up(name, "net", "profile: node\nresources: {memory: 1GiB, pids: 256}\ntools: {run_command: {risk: low, arguments: {command: {unchecked: tests}}}}\n"+yaml)
 }
 
 // sh runs a command in the container and returns all that it printed.

@@ -13,7 +13,7 @@ func TestReload(t *testing.T) {
 	w := newWorld(t)
 	stays, goes := w.lab.TCPEcho(public+":9000"), w.lab.TCPEcho(otherPublic+":9000")
 	w.lab.DNS.Names(map[string][]string{"stays.example.com": {public}, "goes.example.com": {otherPublic}, "comes.example.com": {public}})
-	const head = "version: 1\nname: net\nimage: IMAGE\nprofile: node\nresources: {memory: 1GiB, pids: 256}\ntools: {run_command: {risk: low}}\negress:\n  - {host: stays.example.com, port: 9000, protocol: tcp, limits: {connections: 2}}\n"
+	const head = "version: 1\nname: net\nimage: IMAGE\nprofile: node\nresources: {memory: 1GiB, pids: 256}\ntools: {run_command: {risk: low, arguments: {command: {unchecked: tests}}}}\negress:\n  - {host: stays.example.com, port: 9000, protocol: tcp, limits: {connections: 2}}\n"
 	const goesRule, comesRule = "  - {host: goes.example.com, port: 9000, protocol: tcp}\n", "  - {host: comes.example.com, port: 9000, protocol: tcp}\n"
 	write := func(text string) { w.d.Write("net.yaml", strings.Replace(text, "IMAGE", imagePath("net"), 1)) }
 	write(head + goesRule)

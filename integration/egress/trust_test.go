@@ -17,7 +17,7 @@ func TestJavaTrustsTheAuthority(t *testing.T) {
 	w.lab.DNS.Names(map[string][]string{"api.example.com": {public}, "other.example.com": {public}})
 	w.d.Up("java", "java", `profile: node
 resources: {memory: 1GiB, pids: 256, cpu: 2}
-tools: {run_command: {risk: low}}
+tools: {run_command: {risk: low, arguments: {command: {unchecked: tests}}}}
 egress:
   - {host: api.example.com, inspect: true, methods: [GET], paths: ["/**"]}
   - {host: other.example.com}

@@ -55,7 +55,7 @@ func TestInspector(t *testing.T) {
 			want := inspected[s.name]
 			ws := s.name + "-inspected"
 			workspace(t, filepath.Join(d.Dir, ws))
-			d.Up(s.name, s.name, fmt.Sprintf("profile: %s\nfiles:\n  - {from: ./%s, to: /workspace, access: write}\ntools:\n  %s: {risk: low}\n", s.profile, ws, want.tool))
+			d.Up(s.name, s.name, fmt.Sprintf("profile: %s\nfiles:\n  - {from: ./%s, to: /workspace, access: write}\ntools:\n  %s: {risk: low, arguments: {\"*\": {unchecked: tests}}}\n", s.profile, ws, want.tool))
 			if out := inspect(t, s.name, "--method", "tools/list"); !strings.Contains(out, want.tool) {
 				t.Errorf("tools/list does not show %s:\n%s", want.tool, out)
 			}

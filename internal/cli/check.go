@@ -52,9 +52,14 @@ func checkPins(path string, m *manifest.Server) ([]string, error) {
 	if err != nil {
 		return nil, &mcprun.Error{Class: mcprun.Usage, What: "reading " + lockPath(path), Err: err, Hint: "mcprun lock " + path}
 	}
-	_, problems := gate.NewPolicy(m.Name, f, gate.Grants(m))
+	policy, problems := gate.NewPolicy(m.Name, f, gate.Grants(m))
 	for _, p := range problems {
 		notes = append(notes, fmt.Sprintf("tool %s: %v", p.Tool, p.Err))
+	}
+	for _, t := range policy.Summary() {
+		if t.State == "granted" && t.Why != "" {
+			notes = append(notes, fmt.Sprintf("tool %s counts as %s; %s", t.Name, t.Risk, t.Why))
+		}
 	}
 	return notes, nil
 }
