@@ -19,6 +19,7 @@ func TestArgumentsAndRules(t *testing.T) {
 	}
 	d.Write("workspace/a.txt", "inside")
 	d.Up("files", "filesystem", `profile: node
+timeouts: {approval: 1s}
 files: [{from: ./workspace, to: /workspace}]
 tools:
   read_text_file: {risk: low, arguments: {path: {path: {under: [/workspace]}}}}
