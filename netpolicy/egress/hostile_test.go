@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -372,4 +373,38 @@ func openFiles(t *testing.T) int {
 		}
 	}
 	return n
+}
+
+// L1, L3: a handshake that hides its name, or names another host, is answered with
+// an alert that says so, and reaches nobody; the host's own name in the clear does.
+func TestHandshakesThatHide(t *testing.T) {
+	f := newFar(t, func(http.ResponseWriter, *http.Request) {})
+	rule := f.rule(t, "GET")
+	rule.Inspect, rule.Methods, rule.Paths = false, nil, nil
+	l := openLive(t, f, Credentials{}, rule)
+	for _, row := range []struct {
+		name   string
+		config *tls.Config
+		alert  string // "" is none
+		rule   string
+	}{
+		{"control", &tls.Config{ServerName: hostName, RootCAs: f.roots}, "", ""},
+		{"L3 a hidden name", hidden(t, "evil.example.org", hostName), "access denied", "egress.ech"},
+		{"L1 another name", named("evil.example.org"), "unrecognized name", "egress.sni"},
+	} {
+		before := f.total.Load()
+		c, err := l.dial()
+		if err != nil {
+			t.Fatal(err)
+		}
+		tc := tls.Client(c, row.config)
+		err = tc.Handshake()
+		if (err == nil) != (row.alert == "") || err != nil && !strings.Contains(err.Error(), row.alert) {
+			t.Errorf("%s: %v, want %q", row.name, err, row.alert)
+		}
+		if row.alert != "" && (f.total.Load() != before || l.records.with(row.rule) != 1) {
+			t.Errorf("%s: %d connections arrived, %d records of %s", row.name, f.total.Load()-before, l.records.with(row.rule), row.rule)
+		}
+		tc.Close()
+	}
 }

@@ -89,6 +89,7 @@ type far struct {
 	roots *x509.CertPool
 	most  atomic.Int64 // connections at a time
 	open  atomic.Int64
+	total atomic.Int64
 }
 
 // newFar serves pages over TLS at both addresses.
@@ -132,6 +133,7 @@ func newFar(t *testing.T, h http.HandlerFunc, protocols ...string) *far {
 func (f *far) count(_ net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
+		f.total.Add(1)
 		if n := f.open.Add(1); n > f.most.Load() {
 			f.most.Store(n)
 		}
