@@ -178,7 +178,7 @@ func TestWait(t *testing.T) {
 	}
 }
 
-// Racing clients, humans and crashes: none is used twice, none after it expired,
+// Racing clients, humans and restarts: none is used twice, none after it expired,
 // and what was acknowledged is not lost.
 func TestRaces(t *testing.T) {
 	for round := range 334 { // with three lives each
@@ -187,7 +187,7 @@ func TestRaces(t *testing.T) {
 		acknowledged := map[string]bool{}
 		var mu sync.Mutex
 		c := &clock{}
-		for life := range 3 { // each ends without a word, as kill -9 does
+		for life := range 3 { // each begins anew from what the log says
 			log, err := audit.Open(filepath.Join(dir, "log"), audit.Options{KeyDir: filepath.Join(dir, "key"), Now: c.now})
 			if err != nil {
 				t.Fatal(err)
