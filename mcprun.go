@@ -165,4 +165,23 @@ type Decision struct {
 	Rule    string // which rule decided, e.g. "schema.undeclared"; from a closed set
 	Reason  string // what was wrong, for the one who asked
 	Hint    string // what would be accepted, or what to type; may be empty
+
+	Score         int            // 0 to 100, the sum of the contributions
+	Contributions []Contribution // what made the risk, in the order in which it was judged
+}
+
+// Contribution is one named part of a call's risk.
+type Contribution struct {
+	Name   string // from a closed set, e.g. "taint.untrusted"
+	Points int    // added to the score
+	Least  Risk   // the class is this at least; Low asks for nothing
+	Why    string // one sentence, for a person
+}
+
+// Justification is what a model says of a call for which server.yaml demands it.
+// It is the model's word and proves nothing; it is for the human who decides.
+type Justification struct {
+	Intent string // what the call is for
+	Target string // what it will touch
+	Effect string // what will be different afterwards
 }

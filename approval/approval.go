@@ -71,6 +71,9 @@ type Item struct {
 	Args    jsontext.Value
 	Rule    string // which rule holds it
 	Reason  string
+	Score   int // of the risk
+	Risks   []mcprun.Contribution
+	Stated  mcprun.Justification // zero where none is demanded
 	Asked   time.Time
 	Until   time.Time
 	State   State
@@ -140,6 +143,8 @@ func (d *Desk) Ask(i Item) (Item, error) {
 		Reason: i.Reason, ToolDigest: i.ToolDigest, ArgsDigest: i.ArgsDigest, Args: i.Args, Verdict: mcprun.Hold,
 		Detail: map[string]string{detailID: i.ID, detailImage: string(i.Image), detailUntil: i.Until.UTC().Format(time.RFC3339Nano)},
 	}
+	audit.NoteRisk(rec, i.Score, i.Risks)
+	audit.NoteJustification(rec, i.Stated)
 	if err := d.record.AppendDurable(rec); err != nil {
 		return Item{}, fmt.Errorf("recording that a call waits: %w", err)
 	}

@@ -20,7 +20,10 @@ func (d *Desk) Restore(r *audit.Record) {
 			return // no record of ours, or one whose arguments were too long to keep: nobody can approve what they cannot see
 		}
 		b := Binding{Principal: r.Principal, Server: r.Server, Tool: r.Tool, Image: mcprun.Digest(r.Detail[detailImage]), ToolDigest: r.ToolDigest, ArgsDigest: r.ArgsDigest}
-		d.add(Item{ID: id, Binding: b, Session: r.Session, Call: r.Call, Args: r.Args, Rule: r.Rule, Reason: r.Reason, Asked: r.Time, Until: until})
+		i := Item{ID: id, Binding: b, Session: r.Session, Call: r.Call, Args: r.Args, Rule: r.Rule, Reason: r.Reason, Asked: r.Time, Until: until}
+		i.Score, i.Risks = audit.Risk(r)
+		i.Stated = audit.Justification(r)
+		d.add(i)
 	case audit.TypeApproval:
 		if e := d.items[id]; e != nil && e.State == Waiting {
 			d.decide(e, r.Verdict == mcprun.Allow, r.Who, r.Why, r.Time)
