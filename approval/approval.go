@@ -74,6 +74,9 @@ type Item struct {
 	Score   int // of the risk
 	Risks   []mcprun.Contribution
 	Stated  mcprun.Justification // zero where none is demanded
+	Preview string               // what the tool's dry run answered; "" if there is none
+	Needs   int                  // how many have to approve; 0 is one
+	Yes     []mcprun.Principal   // who approved so far
 	Asked   time.Time
 	Until   time.Time
 	State   State

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -147,7 +148,7 @@ func FuzzArguments(f *testing.F) {
 		var last int
 		for i, p := range []*Policy{stricter, strict, loose} {
 			d := p.Decide(call)
-			if again := p.Decide(call); d != again {
+			if again := p.Decide(call); !reflect.DeepEqual(d, again) {
 				t.Fatalf("%q: %+v, then %+v", args, d, again)
 			}
 			level := map[mcprun.Verdict]int{mcprun.Deny: 0, mcprun.Hold: 1, mcprun.Allow: 2}[d.Verdict]

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/mcprun/mcprun"
@@ -23,44 +22,49 @@ func shownApproval(i approval.Item) control.Approval {
 		Rule: i.Rule, Reason: i.Reason, Arguments: i.Args, Asked: i.Asked, Until: i.Until, By: i.By, Why: i.Why}
 }
 
-// decide takes what an operator says of a call. Nobody approves a call of their own
-// without a second factor, since the agent may run as the same user; where one is
-// set up, every approval needs it. A no needs nothing.
+// decide takes what an operator says of a call on the control socket.
 func (d *Daemon) decide(c *control.Call) (*control.Result, error) {
-	doing := "deciding about " + c.ID
-	item, err := d.desk.Get(c.ID)
-	if err != nil {
-		return nil, &mcprun.Error{Class: mcprun.Usage, What: doing, Err: err, Hint: "mcprun approvals"}
-	}
-	c.Server = item.Server // whoever records a refusal names it
-	if c.Yes {
-		if err := d.mayApprove(c, item, doing); err != nil {
-			return nil, err
+	proof := approval.Unproven
+	if c.Yes && c.Code != "" {
+		if err := d.factor.Check(c.Code); err != nil {
+			return nil, &mcprun.Error{Class: mcprun.Denied, What: "deciding about " + c.ID, Err: err, Hint: "add --code with what your authenticator shows now"}
 		}
+		proof = approval.ByCode
 	}
-	item, err = d.desk.Decide(c.ID, c.Yes, c.Peer.Principal(), c.Why)
+	if item, err := d.desk.Get(c.ID); err == nil {
+		c.Server = item.Server // whoever records a refusal names it
+	}
+	item, err := d.settle(c.ID, c.Yes, c.Peer.Principal(), proof, c.Why)
 	if err != nil {
-		return nil, &mcprun.Error{Class: mcprun.Failed, What: doing, Err: err, Hint: "mcprun approvals"}
+		return nil, err
 	}
 	return &control.Result{Approvals: []control.Approval{shownApproval(item)}}, nil
 }
 
-func (d *Daemon) mayApprove(c *control.Call, item approval.Item, doing string) error {
-	own := c.Peer.Principal() == item.Principal
-	if !own && !d.factor.Enrolled() {
-		return nil
+// settle records what an operator said of a call, who proved to be a human in that
+// way. Nobody approves a call of their own without a proof, since the agent may run
+// as the same user; where a second factor is set up, every approval needs one. A no
+// needs nothing.
+func (d *Daemon) settle(id string, yes bool, by mcprun.Principal, proof approval.Proof, why string) (approval.Item, error) {
+	doing := "deciding about " + id
+	item, err := d.desk.Get(id)
+	if err != nil {
+		return item, &mcprun.Error{Class: mcprun.Usage, What: doing, Err: err, Hint: "mcprun approvals"}
 	}
-	switch err := d.factor.Check(c.Code); {
-	case err == nil:
-		return nil
-	case errors.Is(err, approval.ErrNoFactor):
-		return &mcprun.Error{Class: mcprun.Denied, What: doing, Why: fmt.Sprintf("%s made the call itself, and so may be an agent", item.Principal),
-			Hint: "let another operator approve it, or set up a second factor: mcprun approvals enroll"}
-	case c.Code == "":
-		return &mcprun.Error{Class: mcprun.Denied, What: doing, Why: "an approval needs a code of the second factor", Hint: "add --code with what your authenticator shows"}
-	default:
-		return &mcprun.Error{Class: mcprun.Denied, What: doing, Err: err, Hint: "add --code with what your authenticator shows now"}
+	if yes && proof == approval.Unproven {
+		switch {
+		case d.factor.Enrolled():
+			return item, &mcprun.Error{Class: mcprun.Denied, What: doing, Why: "an approval needs a code of the second factor", Hint: "add --code with what your authenticator shows"}
+		case by == item.Principal:
+			return item, &mcprun.Error{Class: mcprun.Denied, What: doing, Why: fmt.Sprintf("%s made the call itself, and so may be an agent", item.Principal),
+				Hint: "let another operator approve it, or set up a second factor: mcprun approvals enroll"}
+		}
 	}
+	item, err = d.desk.Decide(id, yes, by, why)
+	if err != nil {
+		return item, &mcprun.Error{Class: mcprun.Failed, What: doing, Err: err, Hint: "mcprun approvals"}
+	}
+	return item, nil
 }
 
 // enroll sets up the second factor, or a new one in its place.
