@@ -168,6 +168,7 @@ type Decision struct {
 
 	Score         int            // 0 to 100, the sum of the contributions
 	Contributions []Contribution // what made the risk, in the order in which it was judged
+	NewHosts      []string       // destinations in the arguments that were never named before
 }
 
 // Contribution is one named part of a call's risk.

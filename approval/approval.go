@@ -74,6 +74,7 @@ type Item struct {
 	Score   int // of the risk
 	Risks   []mcprun.Contribution
 	Stated  mcprun.Justification // zero where none is demanded
+	Basis   map[string]string    // further details for the record of the question
 	Preview string               // what the tool's dry run answered; "" if there is none
 	Needs   int                  // how many have to approve; 0 is one
 	Yes     []mcprun.Principal   // who approved so far
@@ -145,6 +146,11 @@ func (d *Desk) Ask(i Item) (Item, error) {
 		Type: audit.TypePending, Call: i.Call, Server: i.Server, Tool: i.Tool, Principal: i.Principal, Session: i.Session, Risk: mcprun.High, Rule: i.Rule,
 		Reason: i.Reason, ToolDigest: i.ToolDigest, ArgsDigest: i.ArgsDigest, Args: i.Args, Verdict: mcprun.Hold,
 		Detail: map[string]string{detailID: i.ID, detailImage: string(i.Image), detailUntil: i.Until.UTC().Format(time.RFC3339Nano)},
+	}
+	for k, v := range i.Basis {
+		if v != "" {
+			rec.Detail[k] = v
+		}
 	}
 	audit.NoteRisk(rec, i.Score, i.Risks)
 	audit.NoteJustification(rec, i.Stated)

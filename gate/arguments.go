@@ -9,6 +9,7 @@ import (
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/gate/argument"
 	"github.com/mcprun/mcprun/gate/when"
+	"github.com/mcprun/mcprun/manifest"
 )
 
 // Grant is what server.yaml says of one tool. The zero Grant blocks it.
@@ -16,6 +17,9 @@ type Grant struct {
 	Risk      mcprun.Risk
 	Arguments []argument.Attached
 	Rules     []when.Rule
+
+	Untrusted, Private, Sends manifest.Said
+	around                    surroundings
 }
 
 // maxValues bounds how many values one check is given: more are generated, and a
@@ -85,40 +89,4 @@ func allText(list []any) ([]string, bool) {
 		out[i] = s
 	}
 	return out, true
-}
-
-// apply makes a decision stricter by the rules whose conditions hold.
-func (g Grant) apply(d mcprun.Decision, c Call, args map[string]any) mcprun.Decision {
-	if len(g.Rules) == 0 {
-		return d
-	}
-	subject := when.Input{Args: args, Tool: string(c.Tool), Server: string(c.Server), Principal: string(c.Principal), Session: c.Session, Now: c.Now, Recent: c.Recent}.Ready()
-	for _, r := range g.Rules {
-		if r.Risk >= d.Risk {
-			continue // it could change nothing
-		}
-		holds, err := r.When.Holds(subject)
-		if !holds {
-			continue
-		}
-		reason := r.Reason
-		if err != nil {
-			reason = fmt.Sprintf("%s (the condition %s could not be judged: %v)", reason, shown(r.When.String()), err)
-		}
-		d = stricter(d, c.Tool, r.Risk, RuleCondition, reason, r.Hint)
-	}
-	return d
-}
-
-// stricter returns the decision for a class that something about the call demands.
-func stricter(d mcprun.Decision, tool mcprun.ToolName, risk mcprun.Risk, rule, reason, hint string) mcprun.Decision {
-	switch risk {
-	case mcprun.Block:
-		return deny(mcprun.Block, rule, fmt.Sprintf("%s: %s", tool, reason), hint)
-	case mcprun.High:
-		reason = fmt.Sprintf("%s: a human must approve it: %s", tool, reason)
-		return mcprun.Decision{Verdict: mcprun.Hold, Risk: mcprun.High, Rule: rule, Reason: reason, Hint: hint}
-	}
-	d.Risk, d.Rule, d.Reason, d.Hint = risk, rule, reason, hint
-	return d
 }

@@ -24,6 +24,7 @@ import (
 
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/gate/argument"
+	"github.com/mcprun/mcprun/gate/risk"
 	"github.com/mcprun/mcprun/internal/strictjson"
 )
 
@@ -38,6 +39,19 @@ type Call struct {
 	Session string
 	Now     time.Time
 	Recent  map[string]int64
+
+	// What went before, for the risk.
+	Taint   Taint
+	Burst   int64                  // calls of this client to this server, within this minute and the one before
+	NewTool bool                   // no call of this definition ever went ahead here
+	Known   func(host string) bool // hosts that this server was given before; nil: none
+}
+
+// Taint is what a client has read since it came.
+type Taint struct {
+	Untrusted    bool // what strangers wrote
+	Instructions bool // text that addresses a model
+	Private      bool // what is nobody else's business
 }
 
 // Decide judges one call. The same call always gets the same decision. A nil or
@@ -61,19 +75,21 @@ func (p *Policy) Decide(c Call) mcprun.Decision {
 	if v != nil {
 		return deny(e.tool.Risk, v.rule, fmt.Sprintf("%s: %s", c.Tool, v.reason), v.hint)
 	}
-	d := e.tool.byRisk()
-	switch f := e.grant.judge(args); f.Verdict {
-	case argument.Pass:
-	case argument.Hold:
-		d = stricter(d, c.Tool, mcprun.High, f.Rule, f.Reason, f.Hint)
-	default:
+	f := e.grant.judge(args)
+	if f.Verdict != argument.Pass && f.Verdict != argument.Hold {
 		return deny(e.tool.Risk, f.Rule, fmt.Sprintf("%s: %s", c.Tool, f.Reason), f.Hint)
 	}
-	return e.grant.apply(d, c, args)
+	s := newSheet(e)
+	s.finding(f)
+	s.hints(c, args)
+	s.rules(c, args)
+	return s.decide(c.Tool)
 }
 
-func deny(risk mcprun.Risk, rule, reason, hint string) mcprun.Decision {
-	return mcprun.Decision{Verdict: mcprun.Deny, Risk: risk, Rule: rule, Reason: reason, Hint: hint}
+// deny refuses a call for one reason alone, whatever else it has.
+func deny(class mcprun.Risk, rule, reason, hint string) mcprun.Decision {
+	return mcprun.Decision{Verdict: mcprun.Deny, Risk: class, Rule: rule, Reason: reason, Hint: hint,
+		Score: risk.ClassBlock, Contributions: []mcprun.Contribution{{Name: rule, Points: risk.ClassBlock, Least: mcprun.Block, Why: reason}}}
 }
 
 // unknown refuses a tool that is not pinned and names the one that was meant, if
@@ -87,25 +103,6 @@ func (p *Policy) unknown(name mcprun.ToolName) mcprun.Decision {
 		}
 	}
 	return deny(mcprun.Block, RuleUnknownTool, fmt.Sprintf("%s has no pinned tool %s", p.server, shown(string(name))), hint)
-}
-
-// byRisk turns the class of a valid call into a decision.
-func (t *Tool) byRisk() mcprun.Decision {
-	d := mcprun.Decision{Risk: t.Risk}
-	switch t.Risk {
-	case mcprun.Low:
-		d.Verdict, d.Rule, d.Reason = mcprun.Allow, RuleRiskLow, "low risk"
-	case mcprun.Medium:
-		d.Verdict, d.Rule, d.Reason = mcprun.Allow, RuleRiskMedium, "medium risk"
-	case mcprun.High:
-		d.Verdict, d.Rule, d.Reason = mcprun.Hold, RuleRiskHigh, fmt.Sprintf("%s is high risk: a human must approve it", t.Name)
-	default:
-		d.Rule, d.Reason = RuleRiskBlock, fmt.Sprintf("%s is blocked", t.Name)
-	}
-	if t.raised != "" {
-		d.Reason += " (raised: " + t.raised + ")"
-	}
-	return d
 }
 
 // checkArguments holds the arguments against the input schema and returns them

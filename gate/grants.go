@@ -1,15 +1,43 @@
 package gate
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+
 	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/lock"
 	"github.com/mcprun/mcprun/manifest"
 )
+
+// PolicyOf is the policy that a server.yaml and its pins make, named by a digest of
+// both and of what else it was made from.
+func PolicyOf(s *manifest.Server, f *lock.File, also ...mcprun.Digest) (*Policy, []Problem) {
+	p, problems := NewPolicy(s.Name, f, Grants(s))
+	h := sha256.New()
+	raw, err := manifest.Marshal(s)
+	if err == nil && f != nil {
+		var pins []byte
+		pins, err = lock.Marshal(f)
+		raw = append(raw, pins...)
+	}
+	if err != nil {
+		// Only a value that nobody read from a file cannot be written; its policy has no
+		// name, and no record can be judged by it again.
+		return p, problems
+	}
+	h.Write(raw)
+	for _, d := range also {
+		h.Write([]byte("\n" + d))
+	}
+	p.digest = mcprun.Digest("sha256:" + hex.EncodeToString(h.Sum(nil)))
+	return p, problems
+}
 
 // Grants is what a server.yaml says of its tools.
 func Grants(s *manifest.Server) map[mcprun.ToolName]Grant {
 	out := make(map[mcprun.ToolName]Grant, len(s.Tools))
 	for name, t := range s.Tools {
-		out[name] = Grant{Risk: t.Risk, Arguments: t.Arguments, Rules: t.Rules}
+		out[name] = Grant{Risk: t.Risk, Arguments: t.Arguments, Rules: t.Rules, Untrusted: t.Untrusted, Private: t.Private, Sends: t.Sends, around: around(s, name)}
 	}
 	return out
 }

@@ -15,6 +15,7 @@ import (
 // Changed return another one. It is safe for concurrent use.
 type Policy struct {
 	server mcprun.ServerName
+	digest mcprun.Digest // of the files that it was made from
 	tools  map[mcprun.ToolName]entry
 }
 
@@ -24,6 +25,7 @@ type entry struct {
 	granted bool
 	grant   Grant
 	tool    *Tool // nil where not granted
+	traits  Traits
 	rule    string
 	reason  string
 	hint    string
@@ -92,6 +94,7 @@ func newEntry(pinned lock.Tool, grant Grant, granted bool, alike string) entry {
 		e.hint = fmt.Sprintf("add to server.yaml:\ntools:\n  %s: {risk: %s}", pinned.Name, propose)
 	default:
 		e.tool = tool.unless(grant)
+		e.traits = traits(grant, e.tool, tool.definition)
 	}
 	return e
 }
@@ -114,9 +117,16 @@ func (e *entry) withhold(rule, reason, hint string) {
 // Server is the server that the policy is for.
 func (p *Policy) Server() mcprun.ServerName { return p.server }
 
+// Digest names the files that the policy was made from; "" for one that was made
+// from none. What was withheld since does not change it.
+func (p *Policy) Digest() mcprun.Digest { return p.digest }
+
 // Conditional reports whether rules of a tool have conditions, which speak of the
 // session, the time and what went before.
 func (p *Policy) Conditional(name mcprun.ToolName) bool { return len(p.tools[name].grant.Rules) > 0 }
+
+// Traits are those of a tool that may be called; none of one that may not.
+func (p *Policy) Traits(name mcprun.ToolName) Traits { return p.tools[name].traits }
 
 // Tool returns a tool that may be listed.
 func (p *Policy) Tool(name mcprun.ToolName) (*Tool, bool) {
@@ -151,7 +161,7 @@ func (p *Policy) Withhold(tool mcprun.ToolName, reason string) *Policy {
 }
 
 func (p *Policy) with(tool mcprun.ToolName, rule, reason, hint string) *Policy {
-	c := &Policy{server: p.server, tools: maps.Clone(p.tools)}
+	c := &Policy{server: p.server, digest: p.digest, tools: maps.Clone(p.tools)}
 	if c.tools == nil {
 		c.tools = map[mcprun.ToolName]entry{}
 	}

@@ -27,6 +27,8 @@ const (
 	RuleRiskHigh = "risk.high"
 	// RuleCondition is a rule of server.yaml whose condition holds.
 	RuleCondition = "rule"
+	// RuleScore holds a call, or makes it medium, for the sum of what speaks against it.
+	RuleScore = "risk.score"
 	// RuleRiskBlock denies a tool that server.yaml blocks.
 	RuleRiskBlock = "risk.block"
 )

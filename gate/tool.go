@@ -18,6 +18,9 @@ type Tool struct {
 
 	interpreted map[string]string // arguments that something runs, and what
 
+	granted    mcprun.Risk    // what server.yaml says
+	definition map[string]any // decoded
+
 	raised string // why Risk is above what was granted; "" if it is not
 	input  *schema
 	output *schema // nil: the result has no schema
@@ -34,7 +37,7 @@ func Compile(def jsontext.Value, risk mcprun.Risk) (*Tool, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Tool{Name: name, Findings: l.found, input: l.input, output: l.output, interpreted: interpretedArguments(l.obj)}
+	t := &Tool{Name: name, Findings: l.found, input: l.input, output: l.output, interpreted: interpretedArguments(l.obj), granted: risk, definition: l.obj}
 	t.Risk, t.raised = raise(risk, l.obj, l.found)
 	return t, nil
 }

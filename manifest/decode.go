@@ -139,7 +139,9 @@ func decodeTools(o object) map[mcprun.ToolName]Tool {
 		t.need("risk", "add risk: low, medium, high or block")
 		var tool Tool
 		set(t, "risk", &tool.Risk, readRisk)
-		t.bool("untrusted", &tool.Untrusted)
+		decodeSaid(t, "untrusted", &tool.Untrusted)
+		decodeSaid(t, "private", &tool.Private)
+		decodeSaid(t, "sends", &tool.Sends)
 		tool.Arguments, tool.Rules = decodeArguments(t), decodeRules(t)
 		if tools == nil {
 			tools = map[mcprun.ToolName]Tool{}
@@ -147,6 +149,16 @@ func decodeTools(o object) map[mcprun.ToolName]Tool {
 		tools[name] = tool
 	}
 	return tools
+}
+
+func decodeSaid(o object, name string, dst *Said) {
+	set(o, name, dst, func(n node) (Said, problem) {
+		yes, p := readBool(n)
+		if yes {
+			return Yes, p
+		}
+		return No, p
+	})
 }
 
 func readRisk(n node) (mcprun.Risk, problem) {

@@ -119,10 +119,24 @@ type Timeouts struct {
 // Tool is what the operator says of one tool. The zero value is blocked.
 type Tool struct {
 	Risk      mcprun.Risk
-	Untrusted bool                // its answers were written by strangers
+	Untrusted Said                // its answers were written by strangers
+	Private   Said                // its answers are nobody else's business
+	Sends     Said                // what it is given can leave the machine
 	Arguments []argument.Attached // checks beside the schema
 	Rules     []when.Rule
 }
+
+// Said is true, false, or nothing: then what else is known decides.
+type Said uint8
+
+const (
+	Unsaid Said = iota
+	No
+	Yes
+)
+
+// Or is what was said, or else what other says.
+func (s Said) Or(other bool) bool { return s == Yes || s == Unsaid && other }
 
 // Grants are requests that the server may send to the client. The zero value
 // refuses all of them.

@@ -20,7 +20,12 @@ import (
 func toolFields(t Tool) fields {
 	var f fields
 	f.add(true, "risk: %s", t.Risk)
-	f.add(t.Untrusted, "untrusted: true")
+	for _, said := range []struct {
+		key   string
+		value Said
+	}{{"untrusted", t.Untrusted}, {"private", t.Private}, {"sends", t.Sends}} {
+		f.add(said.value != Unsaid, "%s: %t", said.key, said.value == Yes)
+	}
 	f.add(len(t.Arguments) > 0, "arguments: %s", argumentFields(t.Arguments))
 	f.add(len(t.Rules) > 0, "rules: %s", ruleTexts(t.Rules))
 	return f

@@ -32,6 +32,7 @@ import (
 	"github.com/mcprun/mcprun/internal/control"
 	"github.com/mcprun/mcprun/internal/failpoint"
 	"github.com/mcprun/mcprun/internal/front"
+	"github.com/mcprun/mcprun/internal/known"
 	"github.com/mcprun/mcprun/internal/paths"
 	"github.com/mcprun/mcprun/limits"
 	"github.com/mcprun/mcprun/netpolicy/egress"
@@ -68,6 +69,7 @@ type Daemon struct {
 	own      ownAddresses
 	issued   credentials.Issued
 	lives    atomic.Uint64 // that placeholders were made for
+	pasts    pasts
 
 	mu      sync.Mutex
 	servers map[mcprun.ServerName]*server
@@ -252,6 +254,7 @@ func (d *Daemon) server(name mcprun.ServerName, create bool) (*server, error) {
 		return nil, err
 	}
 	s = &server{d: d, name: name, front: front.NewServer(name, d.switches, d.record, d.desk), log: log, op: make(chan struct{}, 1), state: "stopped"}
+	s.front.Known = known.Open(d.opts.Dirs.Known(string(name)), func(err error) { d.opts.Log.Warn("calls may look riskier than they are", "server", name, "err", err) })
 	d.servers[name] = s
 	return s, nil
 }
@@ -293,6 +296,7 @@ func (d *Daemon) stopAll(ctx context.Context) {
 				d.opts.Log.Error("stopping a server", "server", s.name, "err", err)
 			}
 			s.front.CloseSessions()
+			s.front.Known.Save()
 		})
 	}
 	wg.Wait()

@@ -303,7 +303,9 @@ func (d *Daemon) connect(c *control.Call) (*control.Result, error) {
 	if c.Files {
 		in, out = c.Received[0], c.Received[1]
 	}
-	session, err := s.front.NewSession("s-"+newInstanceID("")[1:], c.Peer.Principal(), in, out)
+	past, leave := d.pasts.join(c.Peer)
+	defer leave()
+	session, err := s.front.NewSession("s-"+newInstanceID("")[1:], c.Peer.Principal(), past, in, out)
 	if err != nil {
 		return nil, err
 	}

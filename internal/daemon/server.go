@@ -253,7 +253,7 @@ func (s *server) publish(run *running, def *definition, g upstream.Greeting, cur
 	if why := hiddenText(current); why != "" {
 		return &mcprun.Error{Class: mcprun.Denied, What: "starting " + string(s.name), Why: why, Hint: "look at " + def.file + "'s lock file; no server needs hidden text"}
 	}
-	policy, problems := gate.NewPolicy(s.name, def.lock, gate.Grants(def.m))
+	policy, problems := gate.PolicyOf(def.m, def.lock)
 	for _, p := range problems {
 		s.log.add(fmt.Sprintf("[mcprun: tool %s: %v]", p.Tool, p.Err))
 	}
@@ -261,7 +261,7 @@ func (s *server) publish(run *running, def *definition, g upstream.Greeting, cur
 	run.life.Image, run.life.Patience = def.lock.Image, def.m.Timeouts.Approval
 	run.life.Untrusted = make(map[mcprun.ToolName]bool)
 	for name, t := range def.m.Tools {
-		run.life.Untrusted[name] = t.Untrusted
+		run.life.Untrusted[name] = t.Untrusted == manifest.Yes
 	}
 	run.life.Secrets = run.net.secrets
 	run.life.Greeting, run.life.Grants, run.life.Timeout = g, upstream.Grants(def.m.Grants), def.m.Timeouts.Call

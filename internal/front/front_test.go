@@ -175,7 +175,7 @@ func digest(c string) mcprun.Digest { return mcprun.Digest("sha256:" + strings.R
 func (r *rig) client() *peer {
 	r.t.Helper()
 	ours, theirs := socketpair(r.t)
-	s, err := r.server.NewSession("s", "uid:1", ours, ours)
+	s, err := r.server.NewSession("s", "uid:1", nil, ours, ours)
 	if err != nil {
 		r.t.Fatal(err)
 	}

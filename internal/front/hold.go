@@ -2,6 +2,7 @@ package front
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -32,6 +33,7 @@ func (c *Session) binding(l *Life, rec *audit.Record) approval.Binding {
 func (c *Session) approved(l *Life, rec *audit.Record) (bool, error) {
 	return c.server.Desk.Take(c.binding(l, rec), func(id string) error {
 		used := *rec
+		used.Detail = maps.Clone(rec.Detail)
 		used.Type, used.Verdict = audit.TypeCall, mcprun.Allow
 		approval.Mark(&used, id)
 		return c.server.record.AppendDurable(&used)
@@ -40,7 +42,8 @@ func (c *Session) approved(l *Life, rec *audit.Record) (bool, error) {
 
 // hold lays a call on the desk and keeps its client waiting for a while.
 func (c *Session) hold(l *Life, m mcpwire.Message, r *route, d mcprun.Decision, rec *audit.Record) {
-	item, err := c.server.Desk.Ask(approval.Item{Binding: c.binding(l, rec), Session: c.id, Call: r.call, Args: rec.Args, Rule: d.Rule, Reason: rec.Reason})
+	item, err := c.server.Desk.Ask(approval.Item{Binding: c.binding(l, rec), Session: c.id, Call: r.call, Args: rec.Args, Rule: d.Rule, Reason: rec.Reason,
+		Score: d.Score, Risks: d.Contributions, Basis: map[string]string{detailHistory: rec.Detail[detailHistory], detailPolicy: rec.Detail[detailPolicy], detailHint: d.Hint}})
 	if err != nil {
 		d.Reason += "; it cannot wait: " + err.Error()
 		c.deny(m, d, r.call)

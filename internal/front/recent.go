@@ -61,7 +61,7 @@ func (r *recent) add(tool mcprun.ToolName, now time.Time) {
 	r.all.add(now.Unix() / 60)
 }
 
-// read notes what a result brought to the client.
+// read notes what a result brought to this session.
 func (r *recent) read(report result.Report) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -71,6 +71,13 @@ func (r *recent) read(report result.Report) {
 	if len(report.Instructions) > 0 {
 		r.instructions++
 	}
+}
+
+// burst counts the calls within this minute and the one before.
+func (r *recent) burst(now time.Time) int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.all.within(now.Unix()/60, 2)
 }
 
 // counts is what a condition finds under recent: calls of this session, and of this

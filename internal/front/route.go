@@ -24,6 +24,7 @@ type route struct {
 	call    mcprun.CallID
 	method  string
 	tool    mcprun.ToolName // of tools/call
+	hosts   []string        // destinations that its arguments name for the first time
 	begun   time.Time
 }
 
@@ -107,6 +108,7 @@ func (r *route) prepare(raw jsontext.Value, rec *audit.Record) (jsontext.Value, 
 		return nil, err
 	}
 	r.session.recent.read(report)
+	r.session.past.read(r.life.Policy().Traits(r.tool), report)
 	rec.Detail = reportDetail(report)
 	return clean, nil
 }

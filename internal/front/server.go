@@ -20,6 +20,7 @@ import (
 	"github.com/mcprun/mcprun/approval"
 	"github.com/mcprun/mcprun/audit"
 	"github.com/mcprun/mcprun/gate"
+	"github.com/mcprun/mcprun/internal/known"
 	"github.com/mcprun/mcprun/internal/mcpwire"
 	"github.com/mcprun/mcprun/internal/redact"
 	"github.com/mcprun/mcprun/internal/upstream"
@@ -37,6 +38,7 @@ type Recorder interface {
 type Server struct {
 	Name     mcprun.ServerName
 	Desk     *approval.Desk // where calls wait for a human
+	Known    *known.Set     // what it was asked before; nil: nothing
 	switches *limits.Switches
 	record   Recorder
 	life     atomic.Pointer[Life]

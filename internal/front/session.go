@@ -40,6 +40,7 @@ type Session struct {
 	closer    io.Closer
 	box       *outbox.Box
 	recent    recent
+	past      *Past
 
 	mu       sync.Mutex
 	inFlight map[mcpwire.ID]int64         // the client's id → ours
@@ -48,14 +49,18 @@ type Session struct {
 	features map[string]bool // what the client said it can do: sampling, elicitation, roots
 }
 
-// NewSession joins a client that speaks on in and out.
-func (s *Server) NewSession(id string, principal mcprun.Principal, in io.ReadCloser, out outbox.Conn) (*Session, error) {
+// NewSession joins a client that speaks on in and out. past is what it has read
+// through other sessions; nil is a client that came just now.
+func (s *Server) NewSession(id string, principal mcprun.Principal, past *Past, in io.ReadCloser, out outbox.Conn) (*Session, error) {
 	box, err := outbox.New(out)
 	if err != nil {
 		return nil, fmt.Errorf("connecting the client: %w", err)
 	}
+	if past == nil {
+		past = new(Past)
+	}
 	c := &Session{
-		id: id, principal: principal, server: s, in: mcpwire.NewReader(in, mcpwire.MaxRequestLine), closer: in, box: box,
+		id: id, principal: principal, past: past, server: s, in: mcpwire.NewReader(in, mcpwire.MaxRequestLine), closer: in, box: box,
 		inFlight: make(map[mcpwire.ID]int64), held: make(map[mcpwire.ID]chan struct{}), watched: make(map[string]bool), features: make(map[string]bool),
 	}
 	if err := s.record.Append(&audit.Record{Type: audit.TypeSession, Server: s.Name, Principal: principal, Session: id, Outcome: "open"}); err != nil {
@@ -194,19 +199,16 @@ func (c *Session) call(l *Life, m mcpwire.Message) {
 	}
 	r.tool = name
 	now := time.Now()
-	asked := gate.Call{Server: c.server.Name, Tool: name, Arguments: call.Arguments, Principal: c.principal}
-	if l.Policy().Conditional(name) {
-		asked.Session, asked.Now, asked.Recent = c.id, now, c.recent.counts(name, now)
-	}
-	d := l.Policy().Decide(asked)
+	p := l.Policy()
+	asked := c.asked(p, name, call.Arguments, now)
+	d := p.Decide(asked)
+	r.hosts = d.NewHosts
 	kind := audit.TypeRefuse
 	if d.Verdict == mcprun.Allow {
 		kind = audit.TypeCall
 	}
 	rec := r.record(kind)
-	rec.Verdict, rec.Risk, rec.Rule, rec.Reason = d.Verdict, d.Risk, d.Rule, clip(d.Reason)
-	rec.Args, rec.Size = call.Arguments, int64(len(call.Arguments))
-	rec.ToolDigest = l.Policy().ToolDigest(name)
+	noteDecision(rec, p, asked, d)
 	if rec.ArgsDigest, err = strictjson.DigestOf(call.Arguments); err != nil {
 		c.refuse(m, codeParams, "wire", err.Error())
 		return
@@ -240,9 +242,44 @@ func (c *Session) call(l *Life, m mcpwire.Message) {
 	c.pass(r, call, now)
 }
 
+// asked is the call as the gate judges it, with what went before.
+func (c *Session) asked(p *gate.Policy, name mcprun.ToolName, args jsontext.Value, now time.Time) gate.Call {
+	a := gate.Call{
+		Server: c.server.Name, Tool: name, Arguments: args, Principal: c.principal, Session: c.id, Now: now,
+		Taint: c.past.Taint(), Burst: c.recent.burst(now), NewTool: !c.server.Known.Tool(name, p.ToolDigest(name)), Known: c.server.Known.Host,
+	}
+	if p.Conditional(name) {
+		a.Recent = c.recent.counts(name, now)
+	}
+	return a
+}
+
+// Where a record keeps what a decision can be made again from.
+const (
+	detailHint    = "hint"
+	detailHistory = "history"
+	detailPolicy  = "policy"
+)
+
+// noteDecision adds to a record what was decided, and from what.
+func noteDecision(rec *audit.Record, p *gate.Policy, asked gate.Call, d mcprun.Decision) {
+	rec.Verdict, rec.Risk, rec.Rule, rec.Reason = d.Verdict, d.Risk, d.Rule, clip(d.Reason)
+	rec.Args, rec.Size = asked.Arguments, int64(len(asked.Arguments))
+	rec.ToolDigest = p.ToolDigest(asked.Tool)
+	rec.Detail = map[string]string{detailHistory: p.History(asked, d.NewHosts, audit.MaxDetailValue)}
+	if digest := p.Digest(); digest != "" {
+		rec.Detail[detailPolicy] = string(digest)
+	}
+	if d.Hint != "" {
+		rec.Detail[detailHint] = d.Hint
+	}
+	audit.NoteRisk(rec, d.Score, d.Contributions)
+}
+
 // pass sends a call that may go ahead, and is recorded.
 func (c *Session) pass(r *route, call mcpwire.Call, now time.Time) {
 	c.recent.add(r.tool, now)
+	c.server.Known.Add(r.tool, r.life.Policy().ToolDigest(r.tool), r.hosts)
 	call.Meta = mcpwire.ReplaceToken(call.Meta, r.upstreamToken())
 	c.send(r, call.Params())
 }

@@ -25,11 +25,14 @@ func (d Dirs) Runc() string         { return filepath.Join(d.Run, "runc") }
 func (d Dirs) ContainerdDB() string { return filepath.Join(d.Data, "containerd") }
 func (d Dirs) Audit() string        { return filepath.Join(d.Data, "audit") }
 func (d Dirs) Keys() string         { return filepath.Join(d.Data, "keys") }
-func (d Dirs) Switches() string     { return filepath.Join(d.Data, "switches") }
-func (d Dirs) Factor() string       { return filepath.Join(d.Keys(), "factor.json") }
-func (d Dirs) DaemonLog() string    { return filepath.Join(d.Data, "daemon.log") }
-func (d Dirs) Names() string        { return filepath.Join(d.Data, "names") }
-func (d Dirs) ServerLogs() string   { return filepath.Join(d.Data, "logs") }
+
+// Known is where is kept what one server was asked before.
+func (d Dirs) Known(server string) string { return filepath.Join(d.Data, "known", server+".json") }
+func (d Dirs) Switches() string           { return filepath.Join(d.Data, "switches") }
+func (d Dirs) Factor() string             { return filepath.Join(d.Keys(), "factor.json") }
+func (d Dirs) DaemonLog() string          { return filepath.Join(d.Data, "daemon.log") }
+func (d Dirs) Names() string              { return filepath.Join(d.Data, "names") }
+func (d Dirs) ServerLogs() string         { return filepath.Join(d.Data, "logs") }
 
 // CgroupParent is the name of the cgroup, below the root of each hierarchy, that
 // holds every container of the daemon with these folders and nothing else.
