@@ -144,7 +144,7 @@ func (d *Desk) Ask(i Item) (Item, error) {
 	i.Until = i.Asked.Add(Life)
 	rec := &audit.Record{
 		Type: audit.TypePending, Call: i.Call, Server: i.Server, Tool: i.Tool, Principal: i.Principal, Session: i.Session, Risk: mcprun.High, Rule: i.Rule,
-		Reason: i.Reason, ToolDigest: i.ToolDigest, ArgsDigest: i.ArgsDigest, Args: i.Args, Verdict: mcprun.Hold,
+		Reason: i.Reason, ToolDigest: i.ToolDigest, ArgsDigest: i.ArgsDigest, Args: i.Args, Size: int64(len(i.Args)), Verdict: mcprun.Hold,
 		Detail: map[string]string{detailID: i.ID, detailImage: string(i.Image), detailUntil: i.Until.UTC().Format(time.RFC3339Nano)},
 	}
 	for k, v := range i.Basis {

@@ -35,6 +35,10 @@ func appendHead(dst []byte, seq uint64, prev Hash, t time.Time) []byte {
 	return append(dst, '"')
 }
 
+// Body is what the log writes of r but for its place in the chain, so that two
+// records can be compared to the letter.
+func Body(r *Record) ([]byte, error) { return appendBody(nil, r) }
+
 // appendBody writes the rest of the line, newline included.
 func appendBody(dst []byte, r *Record) ([]byte, error) {
 	if !r.Type.known() {

@@ -30,6 +30,9 @@ func NoteRisk(r *Record, score int, parts []mcprun.Contribution) {
 	}
 }
 
+// IsRisk reports whether NoteRisk writes a detail with this key.
+func IsRisk(key string) bool { return key == detailScore || strings.HasPrefix(key, riskPrefix) }
+
 // Risk reads what NoteRisk wrote; none of it where a record has no score.
 func Risk(r *Record) (score int, parts []mcprun.Contribution) {
 	score, err := strconv.Atoi(r.Detail[detailScore])

@@ -15,6 +15,7 @@ import (
 	"github.com/mcprun/mcprun/gate/argument/paths"
 	wordchecks "github.com/mcprun/mcprun/gate/argument/words"
 	"github.com/mcprun/mcprun/gate/when"
+	"github.com/mcprun/mcprun/manifest"
 )
 
 const editor = `{"name":"edit","inputSchema":{"type":"object","properties":{"path":{"type":["string","array"]},"edits":{"type":"array","items":{"type":"object","properties":{"path":{"type":"string"},"text":{"type":"string"}}}},"n":{},"force":{"type":"boolean"}}}}`
@@ -160,9 +161,16 @@ func FuzzArguments(f *testing.F) {
 	})
 }
 
-// A kilobyte of arguments, held against checks and twenty rules.
+// A kilobyte of arguments, held against checks and twenty rules; the arguments of a
+// tool that changes something are looked at for hints besides.
 func BenchmarkArguments(b *testing.B) {
-	g := Grant{Risk: mcprun.Low, Arguments: []argument.Attached{attached(b, "path", paths.Spec{Under: []string{"/workspace"}}), attached(b, "*", wordchecks.Secrets{})}}
+	for _, class := range []mcprun.Risk{mcprun.Low, mcprun.Medium} {
+		b.Run(class.String(), func(b *testing.B) { benchmarkArguments(b, class) })
+	}
+}
+
+func benchmarkArguments(b *testing.B, class mcprun.Risk) {
+	g := Grant{Risk: class, Sends: manifest.Yes, Arguments: []argument.Attached{attached(b, "path", paths.Spec{Under: []string{"/workspace"}}), attached(b, "*", wordchecks.Secrets{})}}
 	for i := range 20 {
 		g.Rules = append(g.Rules, rule(b, fmt.Sprintf(`has(args.n) && args.n > %d || size(args.path) > %d`, 100+i, 200+i), mcprun.High))
 	}

@@ -22,6 +22,7 @@ const (
 
 // look goes through the texts of a call's arguments, in the order of their names.
 type look struct {
+	search       bool // for secrets
 	known        func(string) bool
 	destinations bool // whether hosts matter
 
@@ -49,7 +50,7 @@ func (l *look) value(v any) {
 }
 
 func (l *look) text(s string) {
-	if l.secret == "" {
+	if l.search && l.secret == "" {
 		// What is too long to be searched says nothing.
 		if f := secrets.Judge(s); f.Verdict != argument.Pass && f.Rule != "secret.size" {
 			l.secret = f.Reason

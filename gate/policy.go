@@ -8,6 +8,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/gate/argument"
+	wordchecks "github.com/mcprun/mcprun/gate/argument/words"
 	"github.com/mcprun/mcprun/lock"
 )
 
@@ -26,6 +28,7 @@ type entry struct {
 	grant   Grant
 	tool    *Tool // nil where not granted
 	traits  Traits
+	scanned bool // a check of server.yaml's looks for secrets in all arguments
 	rule    string
 	reason  string
 	hint    string
@@ -95,6 +98,10 @@ func newEntry(pinned lock.Tool, grant Grant, granted bool, alike string) entry {
 	default:
 		e.tool = tool.unless(grant)
 		e.traits = traits(grant, e.tool, tool.definition)
+		e.scanned = slices.ContainsFunc(grant.Arguments, func(a argument.Attached) bool {
+			_, ok := a.Check.(wordchecks.Secrets)
+			return ok && a.At.All()
+		})
 	}
 	return e
 }

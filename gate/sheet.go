@@ -41,6 +41,7 @@ type sheet struct {
 	tool   *Tool
 	grant  Grant
 	traits Traits
+	search bool // for secrets: no check does
 	parts  []mcprun.Contribution
 	least  mcprun.Risk // that any part demands
 	hint   string      // of the part that demanded it first
@@ -48,7 +49,7 @@ type sheet struct {
 }
 
 func newSheet(e entry) *sheet {
-	s := &sheet{tool: e.tool, grant: e.grant, traits: e.traits, parts: make([]mcprun.Contribution, 0, 8), least: mcprun.Low}
+	s := &sheet{tool: e.tool, grant: e.grant, traits: e.traits, search: !e.scanned, parts: make([]mcprun.Contribution, 0, 8), least: mcprun.Low}
 	granted := e.tool.granted
 	s.add(risk.Class, risk.OfClass(granted), granted, "its class is "+granted.String(), "")
 	if e.tool.Risk != granted {
@@ -144,7 +145,7 @@ func (s *sheet) taint(t Taint) {
 
 // texts takes what the arguments themselves look like.
 func (s *sheet) texts(c Call, args map[string]any) {
-	l := look{known: c.Known, destinations: s.traits.Sends != ""}
+	l := look{search: s.search, known: c.Known, destinations: s.traits.Sends != ""}
 	l.value(args)
 	if l.secret != "" {
 		s.add(risk.Secret, pointsSecret, mcprun.Low, l.secret, "")

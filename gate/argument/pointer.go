@@ -47,6 +47,9 @@ func (p Pointer) Covers(name string) bool {
 	return len(p.steps) == 0 || p.steps[0] == name || p.steps[0] == "*"
 }
 
+// All reports whether the pointer leads to every argument.
+func (p Pointer) All() bool { return len(p.steps) == 0 || len(p.steps) == 1 && p.steps[0] == "*" }
+
 func (p Pointer) String() string { return p.text }
 
 // Values returns what stands in args where the pointer leads. Where a value ends the

@@ -12,6 +12,8 @@
 package risk
 
 import (
+	"slices"
+
 	"github.com/mcprun/mcprun"
 )
 
@@ -92,16 +94,18 @@ type Change struct {
 }
 
 // Changes lists the contributions without any one of which the class would be
-// another: what would have changed the decision. The class of the tool itself is
-// left out, since without it nothing is known.
+// another: what would have changed the decision. What rests on it goes with it. The
+// class of the tool itself is left out, since without it nothing is known.
 func Changes(parts []mcprun.Contribution) []Change {
 	_, class := Sum(parts)
 	var out []Change
-	for i, c := range parts {
-		if c.Name == Class {
+	for _, c := range parts {
+		if c.Name == Class || c.Name == Trifecta {
 			continue
 		}
-		rest := append(append([]mcprun.Contribution{}, parts[:i]...), parts[i+1:]...)
+		rest := slices.DeleteFunc(slices.Clone(parts), func(o mcprun.Contribution) bool {
+			return o == c || o.Name == Trifecta && (c.Name == Untrusted || c.Name == Private)
+		})
 		if score, other := Sum(rest); other != class {
 			out = append(out, Change{c, score, other})
 		}

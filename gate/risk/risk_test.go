@@ -63,6 +63,10 @@ func TestChanges(t *testing.T) {
 	if len(got) != 1 || got[0].Without.Name != Secret || got[0].Class != mcprun.Medium || got[0].Score != 40 {
 		t.Errorf("%+v", got)
 	}
+	tainted := []mcprun.Contribution{{Name: Class, Points: ClassMedium, Least: mcprun.Medium}, {Name: Untrusted, Points: 15, Least: mcprun.Low}, {Name: Private, Points: 10, Least: mcprun.Low}, {Name: Trifecta, Least: mcprun.High}}
+	if got := Changes(tainted); len(got) != 2 || got[0].Without.Name != Untrusted || got[1].Without.Name != Private || got[1].Score != 50 {
+		t.Errorf("what rests on another goes with it: %+v", got)
+	}
 	if got := Changes(parts[:1]); got != nil {
 		t.Errorf("of the class alone: %+v", got)
 	}

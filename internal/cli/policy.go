@@ -11,13 +11,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/audit"
+	"github.com/mcprun/mcprun/gate"
+	"github.com/mcprun/mcprun/internal/decided"
 	"github.com/mcprun/mcprun/internal/policytest"
 	"github.com/mcprun/mcprun/lock"
 )
 
 func (a *App) policyCommand() *cobra.Command {
 	c := &cobra.Command{Use: "policy", Short: "try what server.yaml files allow"}
-	c.AddCommand(a.policyTestCommand())
+	c.AddCommand(a.policyTestCommand(), a.policyReplayCommand())
 	return c
 }
 
@@ -41,6 +44,71 @@ func (a *App) policyTestCommand() *cobra.Command {
 	c.Flags().StringVar(&file, "cases", "", "the `file` with one call a line")
 	c.MarkFlagRequired("cases")
 	return c
+}
+
+func (a *App) policyReplayCommand() *cobra.Command {
+	var any bool
+	c := &cobra.Command{
+		Use: "replay SERVER.YAML", Short: "judge the recorded calls of a server again", Args: cobra.ExactArgs(1),
+		Long: "Judge every decision in the record that was made with this server.yaml and its pins again, with what went before each call as the record has it: it must come out the same byte for byte.\nWith --any-policy also those that were made with another one: what a changed policy would have decided. The exit code is 1 if one differs.",
+		RunE: func(_ *cobra.Command, args []string) error {
+			p, err := readPolicy(args[0])
+			if err != nil {
+				return err
+			}
+			if p.Lock == nil {
+				return &mcprun.Error{Class: mcprun.Usage, What: "replaying calls", Why: "the server's tools are not pinned", Hint: "mcprun lock " + args[0]}
+			}
+			report, err := a.replay(p, any)
+			if err != nil {
+				return err
+			}
+			if err := a.print(report, func(w io.Writer) { a.showReplay(w, report) }); err != nil {
+				return err
+			}
+			if n := len(report.Different); n > 0 {
+				return &mcprun.Error{Class: mcprun.Failed, What: "replaying calls", Why: fmt.Sprintf("%d of %d decisions differ", n, n+report.Same)}
+			}
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&any, "any-policy", false, "also calls that were decided with another policy")
+	return c
+}
+
+func (a *App) replay(p policytest.Policy, any bool) (decided.Report, error) {
+	policy, _ := gate.PolicyOf(p.Server, p.Lock)
+	judge := decided.NewJudge(policy, any)
+	r, err := audit.NewReader(a.dirs.Audit())
+	if err != nil {
+		return decided.Report{}, &mcprun.Error{Class: mcprun.Failed, What: "reading the record", Err: err, Hint: "run as root; the record is in " + a.dirs.Audit()}
+	}
+	defer r.Close()
+	for e, err := range r.All() {
+		if err == nil {
+			err = judge.Record(&e.Record)
+		}
+		if err != nil {
+			return decided.Report{}, &mcprun.Error{Class: mcprun.Failed, What: "reading the record", Err: err, Hint: "mcprun audit verify"}
+		}
+	}
+	return judge.Report(), nil
+}
+
+func (a *App) showReplay(w io.Writer, r decided.Report) {
+	for _, d := range r.Different {
+		fmt.Fprintf(w, "%s record %d, %s %s\n  was %s (%d) by %s: %s\n  now %s (%d) by %s: %s\n", a.colour(red, "differs"), d.Seq, d.Tool, d.Call,
+			d.Was.Verdict, d.Was.Score, d.Was.Rule, lock.Visible(d.Was.Reason), d.Now.Verdict, d.Now.Score, d.Now.Rule, lock.Visible(d.Now.Reason))
+	}
+	fmt.Fprintf(w, "%d decisions come out the same, %d differ\n", r.Same, len(r.Different))
+	for _, skipped := range []struct {
+		n   int
+		why string
+	}{{r.Other, "were made with another policy (judge them too: --any-policy)"}, {r.Unkept, "were too long for the record to keep"}, {r.State, "were about what the running server had become"}} {
+		if skipped.n > 0 {
+			fmt.Fprintf(a.Err, "mcprun: %d %s\n", skipped.n, skipped.why)
+		}
+	}
 }
 
 func runPolicyTest(file string, manifests []string) (policytest.Report, error) {

@@ -83,7 +83,7 @@ func (a *App) Command() *cobra.Command {
 	root.AddCommand(
 		a.startCommand(), a.runCommand(), a.reloadCommand(), a.stopCommand(), a.killCommand(), a.reviveCommand(), a.psCommand(), a.inspectCommand(),
 		a.logsCommand(), a.lockCommand(), a.callCommand(), a.connectCommand(), a.checkCommand(), a.doctorCommand(), a.versionCommand(),
-		a.egressCommand(), a.approvalsCommand(), a.approveCommand(), a.denyCommand(), a.policyCommand(), a.auditCommand(), a.shutdownCommand(), a.docsCommand(),
+		a.egressCommand(), a.approvalsCommand(), a.approveCommand(), a.denyCommand(), a.policyCommand(), a.explainCommand(), a.auditCommand(), a.shutdownCommand(), a.docsCommand(),
 	)
 	return root
 }

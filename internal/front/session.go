@@ -12,6 +12,7 @@ import (
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/audit"
 	"github.com/mcprun/mcprun/gate"
+	"github.com/mcprun/mcprun/internal/decided"
 	"github.com/mcprun/mcprun/internal/mcpwire"
 	"github.com/mcprun/mcprun/internal/outbox"
 	"github.com/mcprun/mcprun/internal/strictjson"
@@ -208,7 +209,7 @@ func (c *Session) call(l *Life, m mcpwire.Message) {
 		kind = audit.TypeCall
 	}
 	rec := r.record(kind)
-	noteDecision(rec, p, asked, d)
+	decided.Note(rec, p, asked, d)
 	if rec.ArgsDigest, err = strictjson.DigestOf(call.Arguments); err != nil {
 		c.refuse(m, codeParams, "wire", err.Error())
 		return
@@ -252,28 +253,6 @@ func (c *Session) asked(p *gate.Policy, name mcprun.ToolName, args jsontext.Valu
 		a.Recent = c.recent.counts(name, now)
 	}
 	return a
-}
-
-// Where a record keeps what a decision can be made again from.
-const (
-	detailHint    = "hint"
-	detailHistory = "history"
-	detailPolicy  = "policy"
-)
-
-// noteDecision adds to a record what was decided, and from what.
-func noteDecision(rec *audit.Record, p *gate.Policy, asked gate.Call, d mcprun.Decision) {
-	rec.Verdict, rec.Risk, rec.Rule, rec.Reason = d.Verdict, d.Risk, d.Rule, clip(d.Reason)
-	rec.Args, rec.Size = asked.Arguments, int64(len(asked.Arguments))
-	rec.ToolDigest = p.ToolDigest(asked.Tool)
-	rec.Detail = map[string]string{detailHistory: p.History(asked, d.NewHosts, audit.MaxDetailValue)}
-	if digest := p.Digest(); digest != "" {
-		rec.Detail[detailPolicy] = string(digest)
-	}
-	if d.Hint != "" {
-		rec.Detail[detailHint] = d.Hint
-	}
-	audit.NoteRisk(rec, d.Score, d.Contributions)
 }
 
 // pass sends a call that may go ahead, and is recorded.
