@@ -54,6 +54,12 @@ type Taint struct {
 	Private      bool // what is nobody else's business
 }
 
+// After is the taint of a client that has also read the answer of a tool with these
+// traits; instructions says whether it addressed a model.
+func (t Taint) After(r Traits, instructions bool) Taint {
+	return Taint{Untrusted: t.Untrusted || r.Untrusted != "", Instructions: t.Instructions || instructions, Private: t.Private || r.Private != ""}
+}
+
 // Decide judges one call. The same call always gets the same decision. A nil or
 // zero Policy denies everything.
 func (p *Policy) Decide(c Call) mcprun.Decision {

@@ -30,7 +30,6 @@ func (p *Past) Taint() gate.Taint {
 func (p *Past) read(t gate.Traits, report result.Report) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.taint.Untrusted = p.taint.Untrusted || t.Untrusted != "" || report.Untrusted
-	p.taint.Private = p.taint.Private || t.Private != ""
-	p.taint.Instructions = p.taint.Instructions || len(report.Instructions) > 0
+	p.taint = p.taint.After(t, len(report.Instructions) > 0)
+	p.taint.Untrusted = p.taint.Untrusted || report.Untrusted
 }

@@ -2,8 +2,9 @@
 // what would be allowed, held for a human, or blocked. Operators use it for their
 // own policies, and it runs in CI.
 //
-// It judges what the gate judges: a definition and the arguments of a call. Egress,
-// the sandbox and what a tool answers are not part of it. Where a server has no
+// It judges what the gate judges: a definition, the arguments of a call, and what the
+// client has read before. Egress and the sandbox are not part of it. Destinations
+// and definitions count as known, and no call as one of many. Where a server has no
 // lock file, a case's own definition counts as pinned.
 package policytest
 
@@ -19,6 +20,7 @@ import (
 
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/gate"
+	"github.com/mcprun/mcprun/gate/result"
 	"github.com/mcprun/mcprun/internal/strictjson"
 	"github.com/mcprun/mcprun/lock"
 	"github.com/mcprun/mcprun/manifest"
@@ -39,16 +41,23 @@ var answers = []Answer{Block, Approve, Allow}
 // Case is one line of a file of cases. Fields that are not named here are passed
 // over.
 type Case struct {
-	ID          string          `json:"id"`
-	Server      string          `json:"server"`
+	Call
+	ID       string          `json:"id"`
+	Sequence json.RawMessage `json:"sequence"` // calls that the same client made before, oldest first
+	Expected Answer          `json:"expected"`
+	Stage    string          `json:"stage"` // tools/call, or nothing
+	Note     string          `json:"note"`
+}
+
+// Call is one call, or one that went before, of which only tool_name has to be there.
+type Call struct {
+	Server      string          `json:"server"` // before: that of the case if it is empty
 	Tool        string          `json:"tool_name"`
 	Description string          `json:"tool_description"`
 	Input       json.RawMessage `json:"input_schema"`
 	Annotations json.RawMessage `json:"annotations"`
 	Arguments   json.RawMessage `json:"arguments"`
-	Expected    Answer          `json:"expected"`
-	Stage       string          `json:"stage"` // tools/call, or nothing
-	Note        string          `json:"note"`
+	Result      string          `json:"result_text"` // what it answered
 }
 
 // maxLine bounds one case: arguments of a few hundred kilobytes are tested, too.
@@ -144,7 +153,11 @@ func Run(cases []Case, policies []Policy) (Report, error) {
 			report.Skipped++
 			continue
 		}
-		r, err := judge(c, p)
+		taint, err := before(c, byName)
+		if err != nil {
+			return report, fmt.Errorf("case %s: %w", c.ID, err)
+		}
+		r, err := judge(c, p, taint)
 		if err != nil {
 			return report, fmt.Errorf("case %s: %w", c.ID, err)
 		}
@@ -153,8 +166,56 @@ func Run(cases []Case, policies []Policy) (Report, error) {
 	return report, nil
 }
 
-func judge(c Case, p Policy) (Result, error) {
-	pins, err := p.pins(c)
+// before is what a client has read by the calls that went before, each of which
+// counts as one that was answered. What is not understood as a list of calls counts
+// as nothing.
+func before(c Case, policies map[string]Policy) (gate.Taint, error) {
+	var taint gate.Taint
+	var calls []Call
+	if len(c.Sequence) == 0 || json.Unmarshal(c.Sequence, &calls) != nil {
+		return taint, nil
+	}
+	for _, step := range calls {
+		if step.Server == "" {
+			step.Server = c.Server
+		}
+		p, ok := policies[step.Server]
+		if !ok || step.Tool == "" {
+			continue
+		}
+		pins, err := p.pins(step)
+		if err != nil {
+			return taint, err
+		}
+		policy, _ := gate.NewPolicy(p.Server.Name, pins, gate.Grants(p.Server))
+		said, err := instructions(step.Result)
+		if err != nil {
+			return taint, err
+		}
+		taint = taint.After(policy.Traits(mcprun.ToolName(step.Tool)), said)
+	}
+	return taint, nil
+}
+
+// instructions reports whether a text addresses a model.
+func instructions(text string) (bool, error) {
+	if text == "" {
+		return false, nil
+	}
+	raw, err := json.Marshal(map[string]any{"content": []any{map[string]string{"type": "text", "text": text}}})
+	if err != nil {
+		return false, err
+	}
+	value, err := strictjson.Parse(raw, strictjson.Data)
+	if err != nil {
+		return false, err
+	}
+	_, report, err := result.Prepare(value, result.Spec{})
+	return len(report.Instructions) > 0, err
+}
+
+func judge(c Case, p Policy, taint gate.Taint) (Result, error) {
+	pins, err := p.pins(c.Call)
 	if err != nil {
 		return Result{}, err
 	}
@@ -168,7 +229,8 @@ func judge(c Case, p Policy) (Result, error) {
 		args, err = strictjson.Parse(args, strictjson.Request)
 	}
 	if err == nil {
-		d = policy.Decide(gate.Call{Server: p.Server.Name, Tool: mcprun.ToolName(c.Tool), Arguments: args, Principal: "uid:0", Session: "s-test", Now: time.Unix(0, 0), Recent: none})
+		d = policy.Decide(gate.Call{Server: p.Server.Name, Tool: mcprun.ToolName(c.Tool), Arguments: args, Principal: "uid:0", Session: "s-test", Now: time.Unix(0, 0), Recent: none,
+			Taint: taint, Known: func(string) bool { return true }})
 	}
 	r := Result{ID: c.ID, Server: c.Server, Tool: c.Tool, Expected: c.Expected, Got: Block, Rule: d.Rule, Reason: d.Reason, Note: c.Note}
 	switch d.Verdict {
@@ -184,11 +246,14 @@ func judge(c Case, p Policy) (Result, error) {
 var none = map[string]int64{"calls_minute": 0, "calls_hour": 0, "tool_minute": 0, "tool_hour": 0, "untrusted": 0, "instructions": 0}
 
 // pins returns the lock file, or one that holds the case's own definition.
-func (p Policy) pins(c Case) (*lock.File, error) {
+func (p Policy) pins(c Call) (*lock.File, error) {
 	if p.Lock != nil {
 		return p.Lock, nil
 	}
 	def := map[string]any{"name": c.Tool, "description": c.Description, "inputSchema": c.Input}
+	if len(c.Input) == 0 { // a call that went before
+		def["inputSchema"] = map[string]string{"type": "object"}
+	}
 	if len(c.Annotations) > 0 && string(c.Annotations) != "null" {
 		def["annotations"] = c.Annotations
 	}
