@@ -13,6 +13,7 @@ import (
 // both and of what else it was made from.
 func PolicyOf(s *manifest.Server, f *lock.File, also ...mcprun.Digest) (*Policy, []Problem) {
 	p, problems := NewPolicy(s.Name, f, Grants(s))
+	p.around = around(s, "")
 	h := sha256.New()
 	raw, err := manifest.Marshal(s)
 	if err == nil && f != nil {

@@ -18,6 +18,7 @@ import (
 type Policy struct {
 	server mcprun.ServerName
 	digest mcprun.Digest // of the files that it was made from
+	around surroundings
 	tools  map[mcprun.ToolName]entry
 }
 
@@ -135,6 +136,12 @@ func (p *Policy) Conditional(name mcprun.ToolName) bool { return len(p.tools[nam
 // Traits are those of a tool that may be called; none of one that may not.
 func (p *Policy) Traits(name mcprun.ToolName) Traits { return p.tools[name].traits }
 
+// OfResources are the traits of what a server hands out without a tool: it can be
+// anything that the server reaches.
+func (p *Policy) OfResources() Traits {
+	return Traits{Untrusted: p.around.wayOut, Private: p.around.private}
+}
+
 // Tool returns a tool that may be listed.
 func (p *Policy) Tool(name mcprun.ToolName) (*Tool, bool) {
 	e, ok := p.tools[name]
@@ -168,7 +175,7 @@ func (p *Policy) Withhold(tool mcprun.ToolName, reason string) *Policy {
 }
 
 func (p *Policy) with(tool mcprun.ToolName, rule, reason, hint string) *Policy {
-	c := &Policy{server: p.server, digest: p.digest, tools: maps.Clone(p.tools)}
+	c := &Policy{server: p.server, digest: p.digest, around: p.around, tools: maps.Clone(p.tools)}
 	if c.tools == nil {
 		c.tools = map[mcprun.ToolName]entry{}
 	}

@@ -29,12 +29,12 @@ type surroundings struct {
 
 const saidSo = "server.yaml says so"
 
-// around reads from a server.yaml what one tool can reach: nothing leaves that no
-// egress rule lets out.
+// around reads from a server.yaml what one tool can reach, or any of them if tool is
+// empty: nothing leaves that no egress rule lets out.
 func around(m *manifest.Server, tool mcprun.ToolName) surroundings {
 	var s surroundings
 	for _, r := range m.Egress {
-		if len(r.Tools) > 0 && !slices.Contains(r.Tools, tool) {
+		if tool != "" && len(r.Tools) > 0 && !slices.Contains(r.Tools, tool) {
 			continue
 		}
 		if s.wayOut == "" {
@@ -50,7 +50,7 @@ func around(m *manifest.Server, tool mcprun.ToolName) surroundings {
 		}
 	}
 	for _, c := range m.Credentials {
-		if s.private == "" && (len(c.Tools) == 0 || slices.Contains(c.Tools, tool)) {
+		if s.private == "" && (tool == "" || len(c.Tools) == 0 || slices.Contains(c.Tools, tool)) {
 			s.private = fmt.Sprintf("it can use the credential %s", c.Name)
 		}
 	}

@@ -84,6 +84,9 @@ func (r *route) outcome(reply upstream.Reply, rec *audit.Record) (string, []byte
 		return "error", mcpwire.AppendErrorObject(nil, r.client, reply.Error)
 	}
 	if r.tool == "" {
+		if r.method == "resources/read" || r.method == "prompts/get" {
+			r.session.past.read(r.life.Policy().OfResources(), result.Report{})
+		}
 		return "ok", mcpwire.AppendResult(nil, r.client, reply.Result)
 	}
 	clean, err := r.prepare(reply.Result, rec)
