@@ -1,6 +1,9 @@
 package gate
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -8,7 +11,11 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/gate/argument"
+	"github.com/mcprun/mcprun/gate/argument/paths"
 	"github.com/mcprun/mcprun/gate/risk"
+	"github.com/mcprun/mcprun/gate/when"
+	"github.com/mcprun/mcprun/internal/strictjson"
 	"github.com/mcprun/mcprun/manifest"
 )
 
@@ -162,4 +169,72 @@ func FuzzHistory(f *testing.F) {
 // rank orders verdicts by what they let through.
 func rank(v mcprun.Verdict) int {
 	return map[mcprun.Verdict]int{mcprun.Deny: 0, mcprun.Hold: 1, mcprun.Allow: 2}[v]
+}
+
+// The order of members, white space and the spelling of strings never change a
+// verdict: what is judged is what they mean.
+func FuzzSpelling(f *testing.F) {
+	for _, args := range []string{`{"path":"/workspace/a","n":11,"force":true}`, `{"edits":[{"text":"AKIAIOSFODNN7EXAMPLE","path":"../x"}],"path":["https://a.example","/etc"]}`, `{"n":1e3,"path":""}`} {
+		f.Add(args, uint64(1))
+	}
+	p := checked(f, Grant{Risk: mcprun.Medium, Sends: manifest.Yes, Arguments: []argument.Attached{attached(f, "path", paths.Spec{Under: []string{"/workspace"}})},
+		Rules: []when.Rule{rule(f, `has(args.n) && args.n > 10`, mcprun.High), rule(f, `has(args.edits) && size(args.edits) > 3`, mcprun.Block)}})
+	f.Fuzz(func(t *testing.T, args string, seed uint64) {
+		plain, err := strictjson.Parse([]byte(args), strictjson.Request)
+		if err != nil || plain.Kind() != jsontext.KindBeginObject {
+			return
+		}
+		value, err := strictjson.Decode(plain)
+		if err != nil {
+			return
+		}
+		other, err := strictjson.Parse(respell(value, rand.New(rand.NewPCG(seed, 1))), strictjson.Request)
+		if err != nil {
+			t.Fatalf("%s, spelled anew: %v", args, err)
+		}
+		call := Call{Server: "test", Tool: "edit", Arguments: plain, Now: time.Unix(1e9, 0)}
+		d := p.Decide(call)
+		call.Arguments = other
+		if e := p.Decide(call); !reflect.DeepEqual(d, e) {
+			t.Fatalf("%s: %+v\n%s: %+v", plain, d, other, e)
+		}
+	})
+}
+
+// respell writes a value with its members in any order, white space anywhere, and
+// any letter as an escape.
+func respell(v any, r *rand.Rand) []byte {
+	gap := func() string { return []string{"", " ", "\n\t", "  "}[r.IntN(4)] }
+	text := func(s string) string {
+		var b strings.Builder
+		b.WriteByte('"')
+		for _, c := range s {
+			if quoted, _ := jsontext.AppendQuote(nil, string(c)); r.IntN(3) > 0 || c > 0xffff {
+				b.Write(quoted[1 : len(quoted)-1])
+			} else {
+				fmt.Fprintf(&b, `\u%04x`, c)
+			}
+		}
+		return b.String() + `"`
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		var members []string
+		for name, item := range v {
+			members = append(members, gap()+text(name)+gap()+":"+gap()+string(respell(item, r))+gap())
+		}
+		r.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] })
+		return []byte("{" + strings.Join(members, ",") + "}")
+	case []any:
+		var items []string
+		for _, item := range v {
+			items = append(items, gap()+string(respell(item, r))+gap())
+		}
+		return []byte("[" + strings.Join(items, ",") + "]")
+	case string:
+		return []byte(text(v))
+	case nil:
+		return []byte("null")
+	}
+	return fmt.Append(nil, v)
 }
