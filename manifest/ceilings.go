@@ -1,0 +1,155 @@
+package manifest
+
+import (
+	"slices"
+	"time"
+
+	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/credentials"
+	"github.com/mcprun/mcprun/netpolicy"
+)
+
+// Ceilings is one policy.yaml: what the operator lets any server.yaml ask for. A
+// server.yaml can only be stricter. The zero value lets none ask for anything.
+//
+// They bound what files say. A host path that leads elsewhere through a mount of
+// the host, a name that resolves to a forbidden address, and an image whose
+// contents are hostile are not seen here. Treat a value as immutable.
+type Ceilings struct {
+	Images      ImageCeilings
+	Files       FileCeilings
+	Egress      EgressCeilings
+	Risk        RiskFloors
+	Limits      Limits
+	Grants      Grants   // those that a server may be given
+	Profiles    []string // sorted as in Profiles()
+	Credentials CredentialCeilings
+	Approval    Approval
+
+	lines map[string]int // where the keys stand in the file
+}
+
+// ImageCeilings say which images may run.
+type ImageCeilings struct {
+	Any      bool         // every image that is named by a digest
+	Allow    []ImageRange // these alone, where Any is not set
+	Archives bool         // image: ./file.tar
+}
+
+// FileCeilings say which paths of the host may be mounted. A path stands for itself,
+// for all below it, and for each folder that holds it.
+type FileCeilings struct {
+	Any      bool     // all that is not forbidden
+	Allow    []string // only what is in one of these, where Any is not set
+	Forbid   []string
+	ReadOnly []string // access: write is refused
+}
+
+// EgressCeilings say which hosts rules may name.
+type EgressCeilings struct {
+	Any     bool                // all that are not forbidden
+	Allow   []netpolicy.Pattern // these alone, where Any is not set
+	Forbid  []netpolicy.Zone
+	Private bool // private: true and networks may be written
+}
+
+// RiskFloors say which class tools have at least.
+type RiskFloors struct {
+	Default mcprun.Risk // of every tool; the zero value blocks them
+	Tools   []RiskFloor
+}
+
+// RiskFloor is the least class of the tools whose names match.
+type RiskFloor struct {
+	Name   Glob
+	Server Glob // empty: of every server
+	Risk   mcprun.Risk
+}
+
+// Limits are the most that a server may take.
+type Limits struct {
+	Memory   int64 // bytes
+	MilliCPU int64
+	Pids     int64
+	Tmp      int64         // bytes of all tmpfs together, /tmp included
+	Call     time.Duration // timeouts.call
+	Approval time.Duration // timeouts.approval
+}
+
+// CredentialCeilings say where secrets may come from and where they may be.
+type CredentialCeilings struct {
+	Sources     []string // kinds of sources, as in SourceKinds()
+	InContainer bool     // exposure: container
+}
+
+// Approval says who may let a held call go ahead. With the zero value nobody may:
+// no number of people is enough.
+type Approval struct {
+	Approvers []mcprun.Principal // nil: every operator
+	Needs     int                // how many different people must say yes; 0: no number is enough
+	FourEyes  bool               // nobody approves a call of their own, even with a second factor
+	Proof     bool               // each yes needs a second factor
+	Webhook   Webhook
+}
+
+// Webhook is where the daemon says that a call waits: one of URL and Source is set,
+// or none.
+type Webhook struct {
+	URL    string             // in the clear
+	Source credentials.Source // where the URL is kept, if it is a secret itself
+}
+
+// IsZero reports whether nobody is to be told.
+func (w Webhook) IsZero() bool { return w.URL == "" && w.Source.String() == noSource }
+
+var noSource = credentials.Source{}.String()
+
+// DefaultCeilings is what holds where there is no policy.yaml, and for each key that
+// it does not have: no host path outside the folder of server.yaml that would give
+// the machine away, and all that this version of server.yaml knows.
+func DefaultCeilings() *Ceilings {
+	return &Ceilings{
+		Images: ImageCeilings{Any: true, Archives: true},
+		Files:  FileCeilings{Any: true},
+		Egress: EgressCeilings{Any: true, Private: true},
+		Risk:   RiskFloors{Default: mcprun.Low},
+		Limits: Limits{Memory: MaxMemory, MilliCPU: MaxMilliCPU, Pids: MaxPids, Tmp: MaxTmpfsTotal,
+			Call: MaxCall, Approval: MaxApproval},
+		Grants:      Grants{Sampling: true, Elicitation: true, Roots: true},
+		Profiles:    Profiles(),
+		Credentials: CredentialCeilings{Sources: SourceKinds(), InContainer: true},
+		Approval:    Approval{Needs: 1},
+	}
+}
+
+// SourceKinds names the kinds of sources that a credential can have.
+func SourceKinds() []string {
+	return []string{"env", "file", "age", "exec", "vault", "oauth", "exchange"}
+}
+
+// Least is the class that a tool has at least, and which line of policy.yaml demands
+// it; "" where only the default does.
+func (c *Ceilings) Least(server mcprun.ServerName, tool mcprun.ToolName) (least mcprun.Risk, why string) {
+	if c == nil {
+		return mcprun.Block, "there are no ceilings"
+	}
+	least = c.Risk.Default
+	if least != mcprun.Low {
+		why = "policy.yaml demands " + least.String() + " of every tool"
+	}
+	for _, f := range c.Risk.Tools {
+		if f.Risk >= least || !f.Name.Match(string(tool)) || f.Server != "" && !f.Server.Match(string(server)) {
+			continue
+		}
+		least, why = f.Risk, "policy.yaml demands "+f.Risk.String()+" of tools named "+string(f.Name)
+		if f.Server != "" {
+			why += " of " + string(f.Server)
+		}
+	}
+	return least, why
+}
+
+// May reports whether the ceilings let this principal approve.
+func (a Approval) May(p mcprun.Principal) bool {
+	return a.Needs > 0 && (a.Approvers == nil || slices.Contains(a.Approvers, p))
+}
