@@ -102,7 +102,7 @@ func TestClientReachesNoRuntime(t *testing.T) {
 		}
 	}
 	reach("cmd/mcprun")
-	for _, forbidden := range []string{"runtime", "profiles/bpf", "internal/daemon", "internal/front", "netpolicy/netns", "netpolicy/nft", "netpolicy/egress"} {
+	for _, forbidden := range []string{"runtime", "profiles/bpf", "internal/daemon", "internal/front", "netpolicy/netns", "netpolicy/nft", "netpolicy/egress", "internal/web"} {
 		if seen[forbidden] {
 			t.Errorf("cmd/mcprun reaches %s", forbidden)
 		}
@@ -119,7 +119,7 @@ var levels = map[string]int{
 	"lock": 1, "approval": 2, "gate/argument": 1, "gate/argument/paths": 1, "gate/argument/urls": 1, "gate/argument/words": 1, "gate/argument/command": 1, "gate/argument/sql": 1, "gate/when": 1, "gate/risk": 1, "internal/known": 1, "gate/result": 2, "manifest": 2, "gate": 2,
 	"netpolicy/netns": 3, "netpolicy/nft": 3, "netpolicy/dns": 3, "netpolicy/egress": 3,
 	"internal/mcpwire": 3, "internal/upstream": 3, "runtime": 3,
-	"internal/control": 4, "internal/front": 4, "internal/policytest": 4, "internal/decided": 3,
+	"internal/control": 4, "internal/front": 4, "internal/policytest": 4, "internal/web": 4, "internal/web/view": 3, "internal/decided": 3,
 	"internal/daemon": 5, "internal/cli": 5,
 	"cmd/mcprun": 6, "cmd/mcprund": 6, "cmd/mcprun-init": 6,
 }

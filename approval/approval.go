@@ -98,6 +98,8 @@ type Desk struct {
 	items map[string]*entry
 	open  map[Binding]*entry // that wait, are approved and not used, or were denied, until they expire
 	order []string           // ids, the oldest first
+
+	changed chan struct{} // closed at the next change
 }
 
 type entry struct {
@@ -116,7 +118,7 @@ var (
 
 // New returns a desk on which nothing lies.
 func New(record Recorder, now func() time.Time) *Desk {
-	return &Desk{record: record, now: now, items: map[string]*entry{}, open: map[Binding]*entry{}}
+	return &Desk{record: record, now: now, items: map[string]*entry{}, open: map[Binding]*entry{}, changed: make(chan struct{})}
 }
 
 // detailID is where records name the approval that they are about.
@@ -171,6 +173,7 @@ func (d *Desk) add(i Item) *entry {
 	e := &entry{Item: i, decided: make(chan struct{})}
 	d.items[i.ID], d.open[i.Binding] = e, e
 	d.order = append(d.order, i.ID)
+	d.tell()
 	return e
 }
 
@@ -195,6 +198,7 @@ func (d *Desk) close(e *entry, s State) {
 	}
 	e.State = s
 	delete(d.open, e.Binding)
+	d.tell()
 }
 
 // Decide records what a human said of a call that waits. who is the human, by is
@@ -230,6 +234,21 @@ func (d *Desk) decide(e *entry, yes bool, by, why string, at time.Time) {
 	if !yes {
 		e.State = Denied // and stays open: asking again must not wear the human down
 	}
+	d.tell()
+}
+
+// tell wakes those who watch; call it with mu held.
+func (d *Desk) tell() {
+	close(d.changed)
+	d.changed = make(chan struct{})
+}
+
+// Watch returns a channel that is closed at the next change of what List returns.
+// What expires changes when somebody looks.
+func (d *Desk) Watch() <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.changed
 }
 
 // Take uses up the approval of a binding: write must write the record of the call,

@@ -2,6 +2,7 @@ package lock
 
 import (
 	"fmt"
+	"iter"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -53,26 +54,50 @@ func visibleFormat(r rune) bool {
 // may still reorder the line that they stand in.
 func Visible(s string) string {
 	var b strings.Builder
-	fake := lookalikes(s)
-	for i := 0; i < len(s); {
-		r, n := utf8.DecodeRuneInString(s[i:])
-		if run := spaces(s[i:]); run > maxRun {
-			fmt.Fprintf(&b, "⟨%d×U+0020⟩", run)
-			i += run
-			continue
-		}
-		switch {
-		case r == utf8.RuneError && n == 1:
-			fmt.Fprintf(&b, "⟨byte %02X⟩", s[i])
-		case Hidden(r) != "", r != ' ' && unicode.Is(unicode.Zs, r), fake(r), wideForm(r),
-			r == '⟨' && strings.HasPrefix(s[i+n:], "U+"): // a text cannot fake a mark
-			fmt.Fprintf(&b, "⟨U+%04X⟩", r)
-		default:
-			b.WriteString(s[i : i+n])
-		}
-		i += n
+	for piece := range Marked(s, maxRun) {
+		b.WriteString(piece)
 	}
 	return b.String()
+}
+
+// Marked goes through s as Visible shows it, piece by piece: what stands there, and
+// marks, for which the second value is true. Runs of more than run spaces are counted.
+func Marked(s string, run int) iter.Seq2[string, bool] {
+	return func(yield func(string, bool) bool) {
+		fake, plain := lookalikes(s), 0
+		for i := 0; i < len(s); {
+			mark, n := markAt(s[i:], run, fake)
+			if mark == "" {
+				i += n
+				continue
+			}
+			if plain < i && !yield(s[plain:i], false) || !yield(mark, true) {
+				return
+			}
+			i += n
+			plain = i
+		}
+		if plain < len(s) {
+			yield(s[plain:], false)
+		}
+	}
+}
+
+// markAt returns the mark for what s begins with, "" where it is shown as it is, and
+// how many bytes that is.
+func markAt(s string, run int, fake func(rune) bool) (mark string, n int) {
+	if n := spaces(s); n > run {
+		return fmt.Sprintf("⟨%d×U+0020⟩", n), n
+	}
+	r, n := utf8.DecodeRuneInString(s)
+	switch {
+	case r == utf8.RuneError && n == 1:
+		return fmt.Sprintf("⟨byte %02X⟩", s[0]), n
+	case Hidden(r) != "", r != ' ' && unicode.Is(unicode.Zs, r), fake(r), wideForm(r),
+		r == '⟨' && strings.HasPrefix(s[n:], "U+"): // a text cannot fake a mark
+		return fmt.Sprintf("⟨U+%04X⟩", r), n
+	}
+	return "", n
 }
 
 func spaces(s string) int {

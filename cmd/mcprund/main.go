@@ -19,6 +19,7 @@ import (
 	"github.com/mcprun/mcprun/internal/control"
 	"github.com/mcprun/mcprun/internal/daemon"
 	"github.com/mcprun/mcprun/internal/paths"
+	"github.com/mcprun/mcprun/internal/web"
 	"github.com/mcprun/mcprun/netpolicy/egress"
 )
 
@@ -49,6 +50,7 @@ func run(args []string, stderr io.Writer) error {
 	flags.StringVar(&opts.Programs, "programs", "", "folder of containerd, its shim, runc and mcprun-init (default: mcprund's own)")
 	operators := flags.String("operators", "", "users and @groups that may do everything, besides root: alice,@mcp-admins")
 	clients := flags.String("clients", "", "users and @groups that may list servers and connect to them")
+	page := flags.String("web", fmt.Sprintf("localhost:%d", web.DefaultPort), "where the approval page is, on loopback: localhost:PORT, or off")
 	show := flags.Bool("version", false, "print the version")
 	testEgress := flags.Bool("test-egress", false, "try how connections of a container can be brought to the daemon, and end (what mcprun doctor does)")
 	if err := flags.Parse(args); err != nil {
@@ -78,6 +80,9 @@ func run(args []string, stderr io.Writer) error {
 	if opts.Access, err = control.ParseAccess(*operators, *clients, uidOf, gidOf); err != nil {
 		return &mcprun.Error{Class: mcprun.Usage, What: err.Error()}
 	}
+	if opts.Page, err = pageOf(*page, flags); err != nil {
+		return err
+	}
 	if opts.Programs == "" {
 		if opts.Programs, err = daemon.Programs(); err != nil {
 			return err
@@ -87,6 +92,18 @@ func run(args []string, stderr io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	return daemon.Run(ctx, opts, func() {})
+}
+
+// pageOf reads -web. Who names a port wants the page there or no daemon at all.
+func pageOf(s string, flags *flag.FlagSet) (daemon.Page, error) {
+	if s == "off" {
+		return daemon.Page{Off: true}, nil
+	}
+	p := daemon.Page{}
+	flags.Visit(func(f *flag.Flag) { p.Must = p.Must || f.Name == "web" })
+	var err error
+	p.Port, err = web.ParseAddr(s)
+	return p, err
 }
 
 func uidOf(name string) (uint32, error) {

@@ -34,7 +34,7 @@ func (a *App) approvalsCommand() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&all, "all", false, "also those that were decided, used or have expired")
-	c.AddCommand(a.enrollCommand())
+	c.AddCommand(a.enrollCommand(), a.pageCommand())
 	return c
 }
 
@@ -56,6 +56,20 @@ func (a *App) enrollCommand() *cobra.Command {
 	}
 	c.Flags().StringVar(&code, "code", "", "a `code` of the one that is set up, to replace it")
 	return c
+}
+
+func (a *App) pageCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "page", Short: "print an address that opens the approval page", Args: cobra.NoArgs,
+		Long: "Print an address of the page on which calls that wait are shown as they come, and decided. It is good once, for two minutes, on this host.\nOn another host forward the same port: ssh -L 7787:localhost:7787 HOST.",
+		RunE: func(*cobra.Command, []string) error {
+			res, err := a.do(control.Request{Op: control.OpPage})
+			if err != nil {
+				return err
+			}
+			return a.print(map[string]string{"url": res.Page}, func(w io.Writer) { fmt.Fprintln(w, res.Page) })
+		},
+	}
 }
 
 func (a *App) approveCommand() *cobra.Command {

@@ -34,6 +34,7 @@ const (
 	OpApprovals Op = "approvals" // which calls wait for a human
 	OpDecide    Op = "decide"    // approve or deny one
 	OpEnroll    Op = "enroll"    // set up the second factor
+	OpPage      Op = "page"      // an address of the approval page
 	OpEgress    Op = "egress"    // what a server reached or tried to reach
 	OpConnect   Op = "connect"
 	OpShutdown  Op = "shutdown"
@@ -79,6 +80,7 @@ type Result struct {
 
 	Approvals []Approval     `json:"approvals,omitzero"`
 	Enrolled  string         `json:"enrolled,omitzero"` // otpauth: URL, shown once
+	Page      string         `json:"page,omitzero"`     // an address that is good once
 	Servers   []ServerStatus `json:"servers,omitzero"`
 	Kills     []string       `json:"kills,omitzero"` // thrown switches, as text
 	Killed    *KillReport    `json:"killed,omitzero"`

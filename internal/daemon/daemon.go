@@ -50,6 +50,7 @@ type Options struct {
 	Containerd string // the host's containerd; "" for a private one
 	Access     control.Access
 	Version    string
+	Page       Page
 	Log        *slog.Logger
 }
 
@@ -70,6 +71,7 @@ type Daemon struct {
 	issued   credentials.Issued
 	lives    atomic.Uint64 // that placeholders were made for
 	pasts    pasts
+	page     page
 
 	mu      sync.Mutex
 	servers map[mcprun.ServerName]*server
@@ -92,6 +94,10 @@ func Run(ctx context.Context, opts Options, ready func()) error {
 	if err := d.open(ctx); err != nil {
 		return errors.Join(err, d.close())
 	}
+	if err := d.openPage(); err != nil {
+		return errors.Join(err, d.close())
+	}
+	defer d.page.close()
 	srv, err := control.Listen(opts.Dirs.Socket(), opts.Access, d.handle, d.denied)
 	if err != nil {
 		return errors.Join(err, d.close())
@@ -105,6 +111,7 @@ func Run(ctx context.Context, opts Options, ready func()) error {
 	d.opts.Log.Info("stopping")
 	failpoint.Hit("daemon.stopping")
 	err = srv.Close()
+	d.page.close()
 	d.stopAll(context.WithoutCancel(ctx))
 	failpoint.Hit("daemon.servers-stopped")
 	srv.Wait()

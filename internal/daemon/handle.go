@@ -75,6 +75,8 @@ func (d *Daemon) do(ctx context.Context, c *control.Call) (*control.Result, erro
 		return d.decide(c)
 	case control.OpEnroll:
 		return d.enroll(c)
+	case control.OpPage:
+		return d.pageAddress(c)
 	case control.OpEgress:
 		return d.egress(c)
 	case control.OpConnect:
