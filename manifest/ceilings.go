@@ -26,7 +26,7 @@ type Ceilings struct {
 	Credentials CredentialCeilings
 	Approval    Approval
 
-	lines map[string]int // where the keys stand in the file
+	lines map[string]int // where in the file the keys stand that it has
 }
 
 // ImageCeilings say which images may run.

@@ -140,13 +140,19 @@ func checkHostPaths(s *Server, r *report) {
 }
 
 // givesAway says what a clean host path holds that no server may have.
-func givesAway(p string) string {
+func givesAway(p string) string { return givesAwayFrom(p, "") }
+
+// givesAwayFrom is givesAway for a path without dots whose server.yaml lies in dir.
+// Who keeps a server.yaml somewhere below /root or /etc keeps folders for that server
+// there as well, and means no more than those.
+func givesAwayFrom(p, dir string) string {
 	if p == "/" {
 		return "the whole host"
 	}
-	for _, dir := range systemFolders() {
-		if strings.HasPrefix(p, "/") && overlap(p, dir.path) {
-			return dir.holds
+	for _, f := range systemFolders() {
+		own := inside(p, dir) && inside(dir, f.path) && dir != f.path && (f.path == "/root" || f.path == "/etc")
+		if strings.HasPrefix(p, "/") && overlap(p, f.path) && !own {
+			return f.holds
 		}
 	}
 	if p == "/home" || path.Dir(p) == "/home" {

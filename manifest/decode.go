@@ -11,7 +11,7 @@ import (
 // decode builds the value. It judges types only; whether the values are allowed
 // is for the checks, so that they hold for values from elsewhere as well.
 func decode(root node, r *report) *Server {
-	r.keys = newKeyTable()
+	r.keys = newKeyTable(schema(), later())
 	r.where[""] = place{pos: root.pos}
 	s := Default()
 	o := openObject(r, "", "", root)

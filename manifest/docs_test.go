@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -31,6 +32,56 @@ func TestDocs(t *testing.T) {
 	}
 }
 
+const policyDocs = "../docs/policy-yaml.md"
+
+// TestPolicyDocs does the same for policy.yaml, and takes its example as it stands.
+func TestPolicyDocs(t *testing.T) {
+	text := string(read(t, policyDocs))
+	want := replaceBetween(t, text, "keys", tableOf(manifest.CeilingKeys()))
+	if *update {
+		if err := os.WriteFile(policyDocs, []byte(want), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	} else if text != want {
+		t.Errorf("the table of %s is not that of the schema; -update rewrites it", policyDocs)
+	}
+	m := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindStringSubmatch(text)
+	if m == nil {
+		t.Fatal("no example")
+	}
+	if _, err := manifest.ParseCeilings("example", []byte(m[1])); err != nil {
+		t.Error(err)
+	}
+	complete := string(read(t, "testdata/policy/ok-complete.yaml")) + string(read(t, "testdata/policy/ok-webhook.yaml"))
+	for _, k := range manifest.CeilingKeys() {
+		if k.Type == "" || k.Default == "" || k.Reason == "" && k.Bounds == "" {
+			t.Errorf("%+v says too little", k)
+		}
+		if name := k.Path[strings.LastIndex(k.Path, ".")+1:]; !strings.Contains(complete, name+":") {
+			t.Errorf("no complete file uses %s", k.Path)
+		}
+	}
+}
+
+// TestDefaultCeilingsRefuseNothingPublished: without a policy.yaml every example works.
+func TestDefaultCeilingsRefuseNothingPublished(t *testing.T) {
+	files, err := filepath.Glob("../docs/policies/*.yaml")
+	if err != nil || len(files) < 9 {
+		t.Fatalf("%d policies found: %v", len(files), err)
+	}
+	for _, file := range append(files, inputs(t, "ok-complete")...) {
+		s, err := manifest.Parse(file, read(t, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, dir := range []string{"/srv/servers", "/home/alice/servers", "/root/servers", "/etc/mcprun/servers", "/tmp/x"} {
+			if v := manifest.DefaultCeilings().Check(s, dir); len(v) > 0 {
+				t.Errorf("%s in %s: %v", file, dir, v)
+			}
+		}
+	}
+}
+
 func replaceBetween(t *testing.T, text, name, table string) string {
 	t.Helper()
 	start, end := "<!-- "+name+" -->\n", "<!-- end of "+name+" -->\n"
@@ -42,10 +93,12 @@ func replaceBetween(t *testing.T, text, name, table string) string {
 	return before + start + table + end + after
 }
 
-func keyTable() string {
+func keyTable() string { return tableOf(manifest.Schema()) }
+
+func tableOf(keys []manifest.Key) string {
 	var b strings.Builder
 	b.WriteString("| key | type | default | bounds | why |\n|---|---|---|---|---|\n")
-	for _, k := range manifest.Schema() {
+	for _, k := range keys {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", k.Path, k.Type, k.Default, k.Bounds, k.Reason)
 	}
 	return b.String()

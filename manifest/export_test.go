@@ -7,3 +7,5 @@ type Key = key
 func Schema() []Key { return schema() }
 
 func Later() map[string]string { return later() }
+
+func CeilingKeys() []Key { return ceilingKeys() }

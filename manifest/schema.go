@@ -7,7 +7,7 @@ import (
 	"github.com/mcprun/mcprun/credentials"
 )
 
-// key describes one key of server.yaml. Path writes [] for the entries of a list
+// key describes one key of server.yaml or policy.yaml. Path writes [] for the entries of a list
 // and * for a name that the file chooses.
 type key struct {
 	Path    string
@@ -195,9 +195,9 @@ type keyTable struct {
 	later map[string]string
 }
 
-func newKeyTable() keyTable {
-	t := keyTable{map[string][]string{}, later()}
-	for _, k := range schema() {
+func newKeyTable(keys []key, later map[string]string) keyTable {
+	t := keyTable{map[string][]string{}, later}
+	for _, k := range keys {
 		path, name := "", k.Path
 		if i := strings.LastIndexByte(k.Path, '.'); i >= 0 {
 			path, name = k.Path[:i], k.Path[i+1:]

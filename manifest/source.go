@@ -40,7 +40,7 @@ func (s *source) from(p pos) string {
 func newSource(data []byte, r *report) (*source, bool) {
 	if len(data) > MaxSize {
 		r.syntax(pos{1, 1}, fmt.Sprintf("the file has %d bytes; at most %d", len(data), MaxSize),
-			"one file describes one server; take out what does not belong to it")
+			"take out what does not belong to it")
 		return nil, false
 	}
 	if rest, ok := bytes.CutPrefix(data, []byte("\ufeff")); ok {

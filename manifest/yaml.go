@@ -48,7 +48,7 @@ func readYAML(data []byte, r *report) *node {
 	}
 	tokens := slices.DeleteFunc(lexer.Tokenize(strings.Join(src.lines, "\n")), isComment)
 	if len(tokens) > MaxTokens {
-		r.syntax(pos{1, 1}, fmt.Sprintf("the file has more than %d words and marks", MaxTokens), "one file describes one server; take out what does not belong to it")
+		r.syntax(pos{1, 1}, fmt.Sprintf("the file has more than %d words and marks", MaxTokens), "take out what does not belong to it")
 		return nil
 	}
 	if !checkTokens(tokens, r) {
@@ -116,7 +116,7 @@ func refusedToken(t *token.Token, first bool) (what, fix string) {
 		return "an end-of-document mark (...)", "take the line out; a file holds one document"
 	case token.DocumentHeaderType:
 		if !first {
-			return "a second document (---)", "one file describes one server; take out the line and what follows"
+			return "a second document (---)", "a file holds one document; take out the line and what follows"
 		}
 	}
 	return "", ""
@@ -131,7 +131,7 @@ func parse(tokens token.Tokens, r *report) ast.Node {
 		return nil
 	}
 	if len(file.Docs) == 0 || file.Docs[0].Body == nil {
-		r.syntax(pos{1, 1}, "the file is empty", "start with version: 1, name and image")
+		r.syntax(pos{1, 1}, "the file is empty", "start with version: 1")
 		return nil
 	}
 	return file.Docs[0].Body

@@ -1,0 +1,60 @@
+package manifest
+
+import "fmt"
+
+// MaxApprovers is how many people may have to say yes: more are never found in time.
+const MaxApprovers = 5
+
+// Bounds on the lists of policy.yaml: longer ones are generated, and nobody reads
+// them.
+const (
+	maxCeilingList = 1024
+	maxFloors      = 256
+)
+
+// ceilingKeys is every key of policy.yaml. docs/policy-yaml.md shows this table.
+func ceilingKeys() []key {
+	return []key{
+		{"version", "number", "required", "1", "a later format gets another number, and an old mcprun refuses it instead of guessing"},
+		{"images", "mapping", "all that are named by a digest, and archives", "", "which images may run"},
+		{"images.allow", "list of text", "all", rangeForm, "a registry or a repository stands for all below it; only these may run"},
+		{"images.archives", "true or false", "true without images.allow, false with it", "", "image: ./file.tar, which no registry vouches for"},
+		{"files", "mapping", "all but what is always refused", "absolute clean paths", "which files and folders of the host may be mounted"},
+		{"files.allow", "list of text", "all", "absolute clean paths", "only these and what is in them"},
+		{"files.forbid", "list of text", "none", "absolute clean paths; / is all", "neither these, nor what is in them, nor a folder that holds them"},
+		{"files.read-only", "list of text", "none", "absolute clean paths; / is all", "as files.forbid, for access: write alone"},
+		{"egress", "mapping", "all hosts", "", "which hosts egress rules may name"},
+		{"egress.allow", "list of text", "all", "as egress[].host of server.yaml", "a rule may only name hosts that are all among these"},
+		{"egress.forbid", "list of text", "none", "a name, *.name (at any depth, public suffixes too), an address, or \"*\" for all", "a rule must not be able to reach any of these"},
+		{"egress.private", "true or false", "true", "", "whether rules may have private: true or networks"},
+		{"risk", "mapping", "low", "", "the least class of tools; their server.yaml, or what they say of themselves, can only raise it"},
+		{"risk.default", "text", "low", "low, medium, high or block", "the least class of every tool that is granted"},
+		{"risk.tools", "list of mappings", "none", fmt.Sprintf("at most %d", maxFloors), "of all that match, the strictest counts"},
+		{"risk.tools[].name", "text", "required", "a name; * is any number of characters, case does not matter", "e.g. \"*delete*\""},
+		{"risk.tools[].server", "text", "every server", "a name; * as above", "where the tools of one server are meant"},
+		{"risk.tools[].risk", "text", "required", "medium, high or block", "low would demand nothing"},
+		{"limits", "mapping", "the largest that server.yaml can say", "", "no server takes more, whatever its file says"},
+		{"limits.memory", "size", sizeString(MaxMemory), between(sizeString(MinMemory), sizeString(MaxMemory)), "resources.memory"},
+		{"limits.cpu", "number", milliString(MaxMilliCPU), between(milliString(MinMilliCPU), milliString(MaxMilliCPU)), "resources.cpu"},
+		{"limits.pids", "number", fmt.Sprint(MaxPids), between(MinPids, MaxPids), "resources.pids"},
+		{"limits.tmp", "size", sizeString(MaxTmpfsTotal), between(sizeString(MinTmpfs), sizeString(MaxTmpfsTotal)), "all tmpfs of a server together, /tmp included"},
+		{"limits.call", "duration", durationString(MaxCall), between(durationString(MinCall), durationString(MaxCall)), "timeouts.call"},
+		{"limits.approval", "duration", durationString(MaxApproval), between(durationString(MinApproval), durationString(MaxApproval)), "timeouts.approval"},
+		{"grants", "mapping", "all true", "", "which requests from servers to clients may be granted"},
+		{"grants.sampling", "true or false", "true", "", "whether a server may be given the client's model"},
+		{"grants.elicitation", "true or false", "true", "", "whether a server may be let ask the user"},
+		{"grants.roots", "true or false", "true", "", "whether a server may be told the client's folders"},
+		{"profiles", "list of text", "all", oneOf(Profiles()), "which profiles of system calls may be used"},
+		{"credentials", "mapping", "all", "", "where secrets may come from, and where they may be"},
+		{"credentials.sources", "list of text", "all", oneOf(SourceKinds()), "kinds of sources; those inside others count as well"},
+		{"credentials.in-container", "true or false", "true", "", "whether exposure: container may hand a secret itself to a server"},
+		{"approval", "mapping", "any operator, one yes", "", "who may let a call go ahead that waits for a human"},
+		{"approval.approvers", "list of text", "every operator", "uid:N", "who the kernel says has asked; others are refused"},
+		{"approval.needs", "number", "1", between(1, MaxApprovers), "how many different people must say yes"},
+		{"approval.four-eyes", "true or false", "false", "", "nobody approves a call of their own, even with a second factor"},
+		{"approval.proof", "true or false", "false", "", "each yes needs a passkey or a code, also where nobody set one up yet"},
+		{"approval.webhook", "mapping", "none", "one of url and source", "who is told that a call waits"},
+		{"approval.webhook.url", "text", "one of the two is required", "https, or http to loopback", "for addresses that are no secret"},
+		{"approval.webhook.source", "text", "one of the two is required", "env:NAME or file:/path", "chat programs give addresses that let anyone post: those are secrets"},
+	}
+}
