@@ -182,7 +182,7 @@ type Contribution struct {
 // Justification is what a model says of a call for which server.yaml demands it.
 // It is the model's word and proves nothing; it is for the human who decides.
 type Justification struct {
-	Intent string // what the call is for
-	Target string // what it will touch
-	Effect string // what will be different afterwards
+	Intent string `json:"intent"` // what the call is for
+	Target string `json:"target"` // what it will touch
+	Effect string `json:"effect"` // what will be different afterwards
 }

@@ -15,6 +15,7 @@ import (
 // Grant is what server.yaml says of one tool. The zero Grant blocks it.
 type Grant struct {
 	Risk      mcprun.Risk
+	Justify   bool // a call has to say what it is for
 	Arguments []argument.Attached
 	Rules     []when.Rule
 

@@ -32,7 +32,8 @@ import (
 type Call struct {
 	Server    mcprun.ServerName
 	Tool      mcprun.ToolName
-	Arguments jsontext.Value // through strictjson; nil is the same as {}
+	Arguments jsontext.Value       // through strictjson, as the server gets them; nil is the same as {}
+	Stated    mcprun.Justification // what TakeJustification took out of them
 	Principal mcprun.Principal
 
 	// What conditions can speak of besides.
@@ -76,6 +77,11 @@ func (p *Policy) Decide(c Call) mcprun.Decision {
 		return deny(mcprun.Block, RuleNotGranted, fmt.Sprintf("%s is pinned but server.yaml does not grant it", c.Tool), e.hint)
 	case e.tool == nil || e.tool.Risk == mcprun.Block:
 		return deny(mcprun.Block, RuleRiskBlock, fmt.Sprintf("server.yaml blocks %s", c.Tool), "")
+	}
+	if e.grant.Justify {
+		if v := c.unjustified(); v != nil {
+			return deny(e.tool.Risk, v.rule, fmt.Sprintf("%s: %s", c.Tool, v.reason), v.hint)
+		}
 	}
 	args, v := e.tool.checkArguments(c.Arguments)
 	if v != nil {

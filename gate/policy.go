@@ -25,6 +25,7 @@ type Policy struct {
 // entry is one tool in a policy. rule is set for a tool that is withheld.
 type entry struct {
 	pinned  lock.Tool
+	shown   jsontext.Value // the definition as clients see it
 	granted bool
 	grant   Grant
 	tool    *Tool // nil where not granted
@@ -97,7 +98,13 @@ func newEntry(pinned lock.Tool, grant Grant, granted bool, alike string) entry {
 		propose, _ := Propose(pinned.Definition)
 		e.hint = fmt.Sprintf("add to server.yaml:\ntools:\n  %s: {risk: %s}", pinned.Name, propose)
 	default:
-		e.tool = tool.unless(grant)
+		e.tool, e.shown = tool.unless(grant), e.pinned.Definition
+		if grant.Justify {
+			if e.shown, err = withJustification(e.pinned.Definition, tool.definition); err != nil {
+				e.withhold(RuleWithheld, fmt.Sprintf("%s is withheld: %v", pinned.Name, err), "take justification out of server.yaml, or set risk: high")
+				return e
+			}
+		}
 		e.traits = traits(grant, e.tool, tool.definition)
 		e.scanned = slices.ContainsFunc(grant.Arguments, func(a argument.Attached) bool {
 			_, ok := a.Check.(wordchecks.Secrets)
@@ -155,13 +162,14 @@ func (e entry) listed() bool {
 	return e.granted && e.rule == "" && e.tool != nil && e.tool.Risk != mcprun.Block
 }
 
-// Listed returns the pinned definitions that clients are shown, in the order of
-// their names: granted, not blocked, not withheld.
+// Listed returns the definitions that clients are shown, in the order of their
+// names: granted, not blocked, not withheld. They are as pinned, but for the
+// justification that server.yaml demands.
 func (p *Policy) Listed() []jsontext.Value {
 	out := []jsontext.Value{}
 	for _, name := range p.names() {
 		if e := p.tools[name]; e.listed() {
-			out = append(out, e.pinned.Definition.Clone())
+			out = append(out, e.shown.Clone())
 		}
 	}
 	return out

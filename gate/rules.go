@@ -19,6 +19,10 @@ const (
 	RuleUndeclared = "schema.undeclared"
 	// RuleTooCostly denies arguments that would take too long to hold against the schema.
 	RuleTooCostly = "schema.too-costly"
+	// RuleUnjustified denies a call without the justification that server.yaml demands.
+	RuleUnjustified = "justification.missing"
+	// RuleJustification denies a call whose justification nobody could read, or says nothing.
+	RuleJustification = "justification.invalid"
 	// RuleRiskLow allows a call that only reads.
 	RuleRiskLow = "risk.low"
 	// RuleRiskMedium allows a call that changes something of low impact.

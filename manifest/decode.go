@@ -142,6 +142,7 @@ func decodeTools(o object) map[mcprun.ToolName]Tool {
 		decodeSaid(t, "untrusted", &tool.Untrusted)
 		decodeSaid(t, "private", &tool.Private)
 		decodeSaid(t, "sends", &tool.Sends)
+		set(t, "justification", &tool.Justify, readRequired)
 		tool.Arguments, tool.Rules = decodeArguments(t), decodeRules(t)
 		if tools == nil {
 			tools = map[mcprun.ToolName]Tool{}
@@ -159,6 +160,14 @@ func decodeSaid(o object, name string, dst *Said) {
 		}
 		return No, p
 	})
+}
+
+func readRequired(n node) (bool, problem) {
+	text, p := readText(n, "required")
+	if p.none() && text != "required" {
+		return false, problem{show(text) + " is not known here", "write required, or leave the key out"}
+	}
+	return p.none(), p
 }
 
 func readRisk(n node) (mcprun.Risk, problem) {

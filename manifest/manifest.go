@@ -122,6 +122,7 @@ type Tool struct {
 	Untrusted Said                // its answers were written by strangers
 	Private   Said                // its answers are nobody else's business
 	Sends     Said                // what it is given can leave the machine
+	Justify   bool                // a call has to say what it is for
 	Arguments []argument.Attached // checks beside the schema
 	Rules     []when.Rule
 }

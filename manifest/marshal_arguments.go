@@ -26,6 +26,7 @@ func toolFields(t Tool) fields {
 	}{{"untrusted", t.Untrusted}, {"private", t.Private}, {"sends", t.Sends}} {
 		f.add(said.value != Unsaid, "%s: %t", said.key, said.value == Yes)
 	}
+	f.add(t.Justify, "justification: required")
 	f.add(len(t.Arguments) > 0, "arguments: %s", argumentFields(t.Arguments))
 	f.add(len(t.Rules) > 0, "rules: %s", ruleTexts(t.Rules))
 	return f
@@ -47,19 +48,6 @@ func argumentFields(list []argument.Attached) fields {
 		f.add(true, "%s: %s", quote(at), checks[at])
 	}
 	return f
-}
-
-// CheckText writes a check with its key, as server.yaml has it: path: {under: [/workspace]}.
-func CheckText(c argument.Check) string { return checkText(c) }
-
-// RuleText writes a rule as server.yaml has it, in braces.
-func RuleText(r when.Rule) string {
-	var f fields
-	f.add(true, "when: %s", quote(r.When.String()))
-	f.add(true, "risk: %s", r.Risk)
-	f.add(true, "reason: %s", quote(r.Reason))
-	f.add(r.Hint != "", "hint: %s", quote(r.Hint))
-	return f.String()
 }
 
 // checkText writes a check with its key.
@@ -162,7 +150,12 @@ func sqlFields(s sql.Spec) (f fields) {
 func ruleTexts(list []when.Rule) string {
 	var out []string
 	for _, r := range list {
-		out = append(out, RuleText(r))
+		var f fields
+		f.add(true, "when: %s", quote(r.When.String()))
+		f.add(true, "risk: %s", r.Risk)
+		f.add(true, "reason: %s", quote(r.Reason))
+		f.add(r.Hint != "", "hint: %s", quote(r.Hint))
+		out = append(out, f.String())
 	}
 	return "[" + strings.Join(out, ", ") + "]"
 }

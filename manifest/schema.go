@@ -55,6 +55,7 @@ func schema() []key {
 		{"tools.*.untrusted", "true or false", "false for the marks; for the risk, what its name and hints say", "", "what it answers was written by strangers: it is put between marks that say so, and whoever read it is tainted"},
 		{"tools.*.private", "true or false", "whether the server holds files, credentials or a private host", "", "what it answers is nobody else's business: whoever read it is tainted"},
 		{"tools.*.sends", "true or false", "whether it can reach a host, and changes something or takes an address", "", "what it is given can leave the machine: a way out for one who is tainted"},
+		{"tools.*.justification", "text", "none is demanded", "required", "the model says what a call is for, what it touches and what will be different, for the human who decides; the server never sees it"},
 		{"tools.*.arguments", "mapping of name to mapping", "the schema alone", "a name, or a pointer such as /edits/*/path; at most 128 checks", "a schema says what kind of value it is, not which values are safe"},
 		{"tools.*.arguments.*.path", "mapping", "no check", "", "a path has one canonical form, and that is below a root"},
 		{"tools.*.arguments.*.path.under", "list of text", "required", "absolute folders, not /", "the roots"},
@@ -170,14 +171,12 @@ func schema() []key {
 // none.
 func later() map[string]string {
 	const limits = "take it out; calls are not limited until limits are supported"
-	const tool = `take it out; set "risk: block" for a tool that must not run without it`
 	return map[string]string{
-		"port":                  "take it out; only stdio is supported",
-		"limits":                limits,
-		"limits.rate":           limits,
-		"limits.concurrency":    limits,
-		"limits.budget":         limits,
-		"tools.*.justification": tool,
+		"port":               "take it out; only stdio is supported",
+		"limits":             limits,
+		"limits.rate":        limits,
+		"limits.concurrency": limits,
+		"limits.budget":      limits,
 	}
 }
 

@@ -119,6 +119,9 @@ func (a *App) showApprovals(w io.Writer, list []control.Approval) {
 		fmt.Fprintf(w, "%s  %s  %s/%s  for %s, asked %s, until %s\n", one.ID, a.colour(stateColour(one.State), one.State), one.Server, one.Tool, one.Principal, ago(one.Asked), one.Until.Local().Format(time.TimeOnly))
 		fmt.Fprintf(w, "    why    %s (%s)\n", lock.Visible(one.Reason), one.Rule)
 		showArguments(w, one.Arguments)
+		if j := one.Stated; j != nil {
+			fmt.Fprintf(w, "    says   %s. It touches: %s. Afterwards: %s (the model's word)\n", lock.Visible(j.Intent), lock.Visible(j.Target), lock.Visible(j.Effect))
+		}
 		if one.By != "" {
 			fmt.Fprintf(w, "    by     %s %s\n", one.By, lock.Visible(one.Why))
 		}

@@ -144,7 +144,11 @@ func (e *explanation) follow(r *audit.Record) {
 		}
 		e.After = append(e.After, text)
 	case r.Type == audit.TypeCall:
-		e.After = append(e.After, fmt.Sprintf("%s went ahead as %s", at, r.Call))
+		text := fmt.Sprintf("%s went ahead as %s", at, r.Call)
+		if j := audit.Justification(r); e.Stated != nil && j != *e.Stated {
+			text += fmt.Sprintf(", and the model said otherwise by then: %s. It touches: %s. Afterwards: %s", j.Intent, j.Target, j.Effect)
+		}
+		e.After = append(e.After, text)
 	case r.Type == audit.TypeResult:
 		e.After = append(e.After, fmt.Sprintf("%s ended %s after %s", at, r.Outcome, r.Duration.Round(time.Microsecond)))
 	}

@@ -19,8 +19,8 @@ import (
 )
 
 func (a *App) policyCommand() *cobra.Command {
-	c := &cobra.Command{Use: "policy", Short: "propose, and try, what server.yaml files allow"}
-	c.AddCommand(a.policyInitCommand(), a.policyTestCommand(), a.policyReplayCommand())
+	c := &cobra.Command{Use: "policy", Short: "try what server.yaml files allow"}
+	c.AddCommand(a.policyTestCommand(), a.policyReplayCommand())
 	return c
 }
 
@@ -28,7 +28,7 @@ func (a *App) policyTestCommand() *cobra.Command {
 	var file string
 	c := &cobra.Command{
 		Use: "test --cases FILE SERVER.YAML...", Short: "replay labelled calls offline and print each wrong answer", Args: cobra.MinimumNArgs(1),
-		Long: "Judge every call of the file by the server.yaml that has its server's name, without starting anything. Each line of FILE is a JSON object:\nserver, tool_name, arguments, expected (allow, approve or block), id, and, where the server is not locked, tool_description and input_schema.\nThe exit code is 1 if an answer is not the expected one.",
+		Long: "Judge every call of the file by the server.yaml that has its server's name, without starting anything. Each line of FILE is a JSON object:\nserver, tool_name, arguments, expected (allow, approve or block), id, and, where the server is not locked, tool_description and input_schema.\nA call of a tool that demands a justification need not have one.\nThe exit code is 1 if an answer is not the expected one.",
 		RunE: func(_ *cobra.Command, args []string) error {
 			report, err := runPolicyTest(file, args)
 			if err != nil {

@@ -198,8 +198,10 @@ type Approval struct {
 	Rule      string            `json:"rule"`
 	Reason    string            `json:"reason"`
 	Arguments jsontext.Value    `json:"arguments,omitzero"`
-	Asked     time.Time         `json:"asked"`
-	Until     time.Time         `json:"until"`
-	By        string            `json:"by,omitzero"`
-	Why       string            `json:"why,omitzero"`
+	// Stated is what the model says of the call; nil where none is demanded.
+	Stated *mcprun.Justification `json:"justification,omitzero"`
+	Asked  time.Time             `json:"asked"`
+	Until  time.Time             `json:"until"`
+	By     string                `json:"by,omitzero"`
+	Why    string                `json:"why,omitzero"`
 }

@@ -18,8 +18,12 @@ func (d *Daemon) approvals() *control.Result {
 }
 
 func shownApproval(i approval.Item) control.Approval {
-	return control.Approval{ID: i.ID, State: i.State.String(), Server: i.Server, Tool: i.Tool, Principal: i.Principal, Session: i.Session,
+	shown := control.Approval{ID: i.ID, State: i.State.String(), Server: i.Server, Tool: i.Tool, Principal: i.Principal, Session: i.Session,
 		Rule: i.Rule, Reason: i.Reason, Arguments: i.Args, Asked: i.Asked, Until: i.Until, By: i.By, Why: i.Why}
+	if i.Stated != (mcprun.Justification{}) {
+		shown.Stated = &i.Stated
+	}
+	return shown
 }
 
 // decide takes what an operator says of a call on the control socket.

@@ -43,6 +43,7 @@ func Note(rec *audit.Record, p *gate.Policy, asked gate.Call, d mcprun.Decision)
 		rec.Detail[detailHint] = d.Hint
 	}
 	audit.NoteRisk(rec, d.Score, d.Contributions)
+	audit.NoteJustification(rec, asked.Stated)
 }
 
 // Basis is what Note kept beside the decision itself, for the record of a question.
@@ -112,7 +113,7 @@ func (j *Judge) Record(r *audit.Record) error {
 	if r.Type != audit.TypeCall && r.Type != audit.TypePending && r.Type != audit.TypeRefuse {
 		return nil
 	}
-	asked := gate.Call{Server: r.Server, Tool: r.Tool, Arguments: r.Args, Principal: r.Principal, Session: r.Session}
+	asked := gate.Call{Server: r.Server, Tool: r.Tool, Arguments: r.Args, Stated: audit.Justification(r), Principal: r.Principal, Session: r.Session}
 	err := asked.Recall(r.Detail[detailHistory])
 	switch {
 	case !j.any && r.Detail[detailPolicy] != string(j.policy.Digest()):

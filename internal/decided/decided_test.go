@@ -33,7 +33,7 @@ tools:
       - {when: "recent.tool_minute > 3", risk: high, reason: often}
       - {when: "now.getHours() < 6", risk: high, reason: at night}
       - {when: "has(args.n) && args.n > 5", risk: block, reason: too many}
-  send: {risk: high}
+  send: {risk: high, justification: required}
 `
 
 func tool(name string) jsontext.Value {
@@ -93,10 +93,14 @@ func asked(t testing.TB, r *rand.Rand) gate.Call {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var stated mcprun.Justification
+	if r.IntN(3) > 0 { // the longest that are taken, too
+		stated = mcprun.Justification{Intent: one("to tidy up the notes", "x", strings.Repeat(`a\"`+"bc", 40), "整理用户要求的旧笔记"), Target: one("notes.txt", "/"), Effect: one("They are gone", strings.Repeat("ö", 237)+"abc")}
+	}
 	known := one("api.example.com", "evil.example", "b.example")
 	flag := func() bool { return r.IntN(4) == 0 }
 	return gate.Call{
-		Server: "files", Tool: mcprun.ToolName(one("read", "read", "read", "write", "write", "write", "write", "send", "hidden", "unknown")), Arguments: value, Principal: "uid:1", Session: "s-1",
+		Server: "files", Tool: mcprun.ToolName(one("read", "read", "read", "write", "write", "write", "write", "send", "send", "hidden", "unknown")), Arguments: value, Stated: stated, Principal: "uid:1", Session: "s-1",
 		Now:    time.Unix(1_780_000_000+r.Int64N(1e6), r.Int64N(1e9)),
 		Recent: map[string]int64{"calls_minute": r.Int64N(9), "calls_hour": r.Int64N(99), "tool_minute": r.Int64N(5), "tool_hour": r.Int64N(99), "untrusted": r.Int64N(3), "instructions": 0},
 		Taint:  gate.Taint{Untrusted: flag(), Instructions: flag(), Private: flag()}, Burst: r.Int64N(300), NewTool: flag(), Known: func(h string) bool { return h == known },
@@ -170,7 +174,8 @@ func judge(t *testing.T, dir string, j *Judge) Report {
 // A record that was edited does not come out the same.
 func TestEditedRecord(t *testing.T) {
 	p := policy(t, server)
-	c := gate.Call{Server: "files", Tool: "read", Arguments: jsontext.Value(`{"path":"/etc/shadow"}`), Known: func(string) bool { return true }}
+	c := gate.Call{Server: "files", Tool: "send", Arguments: jsontext.Value(`{"path":"/etc/shadow"}`), Known: func(string) bool { return true },
+		Stated: mcprun.Justification{Intent: "to send the notes", Target: "a friend", Effect: "The friend has them"}}
 	rec := &audit.Record{Type: audit.TypeRefuse, Server: c.Server, Tool: c.Tool}
 	Note(rec, p, c, p.Decide(c))
 	edits := map[string]func(*audit.Record){
@@ -179,6 +184,7 @@ func TestEditedRecord(t *testing.T) {
 		"the reason":    func(r *audit.Record) { r.Reason = "fine" },
 		"the arguments": func(r *audit.Record) { r.Args = jsontext.Value(`{"path":"/workspace/a"}`) },
 		"the score":     func(r *audit.Record) { r.Detail["score"] = "3" },
+		"what was said": func(r *audit.Record) { r.Detail["intent"] = "" },
 		"a hint":        func(r *audit.Record) { r.Detail["hint"] = "run this" },
 	}
 	for name, edit := range edits {

@@ -60,6 +60,18 @@ func (m *memory) count(t audit.Type) int {
 	return n
 }
 
+// last is the newest record of a type.
+func (m *memory) last(t audit.Type) (out audit.Record) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range m.records {
+		if r.Type == t {
+			out = r
+		}
+	}
+	return out
+}
+
 // peer is one end of a socket that speaks lines.
 type peer struct {
 	t    *testing.T

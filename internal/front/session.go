@@ -201,7 +201,10 @@ func (c *Session) call(l *Life, m mcpwire.Message) {
 	r.tool = name
 	now := time.Now()
 	p := l.Policy()
+	var said mcprun.Justification
+	call.Arguments, said = p.TakeJustification(name, call.Arguments)
 	asked := c.asked(p, name, call.Arguments, now)
+	asked.Stated = said
 	d := p.Decide(asked)
 	r.hosts = d.NewHosts
 	kind := audit.TypeRefuse

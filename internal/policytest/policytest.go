@@ -5,7 +5,8 @@
 // It judges what the gate judges: a definition, the arguments of a call, and what the
 // client has read before. Egress and the sandbox are not part of it. Destinations
 // and definitions count as known, and no call as one of many. Where a server has no
-// lock file, a case's own definition counts as pinned.
+// lock file, a case's own definition counts as pinned. A case of a tool that demands a
+// justification counts as one with a good one, unless its arguments have _justification.
 package policytest
 
 import (
@@ -229,7 +230,12 @@ func judge(c Case, p Policy, taint gate.Taint) (Result, error) {
 		args, err = strictjson.Parse(args, strictjson.Request)
 	}
 	if err == nil {
-		d = policy.Decide(gate.Call{Server: p.Server.Name, Tool: mcprun.ToolName(c.Tool), Arguments: args, Principal: "uid:0", Session: "s-test", Now: time.Unix(0, 0), Recent: none,
+		name := mcprun.ToolName(c.Tool)
+		rest, stated := policy.TakeJustification(name, args)
+		if policy.Demands(name) && strictjson.Member(args, "_justification") == nil {
+			stated = some
+		}
+		d = policy.Decide(gate.Call{Server: p.Server.Name, Tool: name, Arguments: rest, Stated: stated, Principal: "uid:0", Session: "s-test", Now: time.Unix(0, 0), Recent: none,
 			Taint: taint, Known: func(string) bool { return true }})
 	}
 	r := Result{ID: c.ID, Server: c.Server, Tool: c.Tool, Expected: c.Expected, Got: Block, Rule: d.Rule, Reason: d.Reason, Note: c.Note}
@@ -241,6 +247,10 @@ func judge(c Case, p Policy, taint gate.Taint) (Result, error) {
 	}
 	return r, nil
 }
+
+// some is the justification of a case that has none, for a tool that demands one: cases
+// are about arguments.
+var some = mcprun.Justification{Intent: "Judging a case of a file of cases", Target: "what its arguments name", Effect: "Nothing, since it is only judged"}
 
 // none is the history of a call before which there was nothing.
 var none = map[string]int64{"calls_minute": 0, "calls_hour": 0, "tool_minute": 0, "tool_hour": 0, "untrusted": 0, "instructions": 0}

@@ -175,3 +175,20 @@ func TestSequence(t *testing.T) {
 		}
 	}
 }
+
+// Cases are about arguments: one without a justification counts as one with a good
+// one, and one that has it is judged with what it has.
+func TestJustifiedCases(t *testing.T) {
+	m, err := manifest.Parse("a", []byte("version: 1\nname: a\nimage: ./a.tar\ntools: {echo: {risk: medium, justification: required}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const good = `{"intent":"To hear it once more","target":"the echo","expected_effect":"Nothing is different"}`
+	for args, want := range map[string]Answer{`{"m":1}`: Allow, `{"m":1,"_justification":` + good + `}`: Allow, `{"m":1,"_justification":{}}`: Block, `{"n":1}`: Block} {
+		c := Case{Call: Call{Server: "a", Tool: "echo", Input: json.RawMessage(`{"type":"object","properties":{"m":{}}}`), Arguments: json.RawMessage(args)}, Expected: want}
+		report, err := Run([]Case{c}, []Policy{{Server: m}})
+		if err != nil || len(report.Wrong()) > 0 {
+			t.Errorf("%s: %+v %v", args, report.Wrong(), err)
+		}
+	}
+}
