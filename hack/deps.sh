@@ -4,7 +4,7 @@ set -euo pipefail
 case "${1:?build, demo or test}" in
 build) packages=(libseccomp-dev libseccomp2 pkg-config gcc libc6-dev git ca-certificates) ;;
 demo) packages=(npm nodejs python3 dpkg-dev xz-utils procps) ;;
-test) packages=(npm nodejs python3 dpkg-dev xz-utils procps qemu-system-x86 e2fsprogs busybox-static cpio kmod iproute2 postgresql) ;;
+test) packages=(npm nodejs python3 dpkg-dev xz-utils procps qemu-system-x86 e2fsprogs busybox-static cpio kmod iproute2 postgresql chromium fonts-liberation) ;;
 *) echo "deps.sh: build, demo or test" >&2; exit 2 ;;
 esac
 missing=()
@@ -12,7 +12,7 @@ for p in "${packages[@]}"; do
   case "$p" in
   npm | nodejs) command -v npm >/dev/null && command -v node >/dev/null && continue ;;
   python3) [ -x /usr/bin/python3 ] && continue ;;
-  gcc | git) command -v "$p" >/dev/null && continue ;;
+  gcc | git | chromium) command -v "$p" >/dev/null && continue ;;
   esac
   dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'install ok installed' || missing+=("$p")
 done

@@ -13,7 +13,7 @@ import (
 )
 
 // Need ends the test when a feature is missing: a failure where it is promised,
-// else a skip that says what to do. Features: root, containerd, images, qemu, netfilter, vault.
+// else a skip that says what to do. Features: root, containerd, images, qemu, netfilter, chromium, vault.
 func Need(t testing.TB, features ...string) {
 	t.Helper()
 	promised := strings.Split(os.Getenv("MCPRUN_TEST_PROMISES"), ",")
@@ -48,6 +48,12 @@ func missing(f string) string {
 		}
 	case "qemu":
 		for _, p := range []string{"qemu-system-x86_64", "mke2fs", "busybox", "cpio", "modprobe"} {
+			if _, err := exec.LookPath(p); err != nil {
+				return "hack/deps.sh test (no " + p + ")"
+			}
+		}
+	case "chromium":
+		for _, p := range []string{"chromium", "node"} {
 			if _, err := exec.LookPath(p); err != nil {
 				return "hack/deps.sh test (no " + p + ")"
 			}
