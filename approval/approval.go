@@ -6,8 +6,10 @@
 // and an approval is used up by the very record of the call that it allows, so
 // that after a crash it is either unused or used, never both.
 //
-// It does not say who may decide: that is the daemon's part, and a decision comes
-// here when that is settled. What a human approves without reading it, passes.
+// Who may approve is said by Rules, which the daemon takes from the operator's
+// policy, and asked at every yes. Who it is that decides, and whether they proved to
+// be a human, is what the caller says. What a human approves without reading it,
+// passes.
 package approval
 
 import (
@@ -16,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -76,8 +79,8 @@ type Item struct {
 	Stated  mcprun.Justification // zero where none is demanded
 	Basis   map[string]string    // further details for the record of the question
 	Preview string               // what the tool's dry run answered; "" if there is none
-	Needs   int                  // how many have to approve; 0 is one
-	Yes     []mcprun.Principal   // who approved so far
+	Needs   int                  // how many have to approve, as was asked for when it came; 0 is one
+	Yes     []mcprun.Principal   // who approved so far; never one twice
 	Asked   time.Time
 	Until   time.Time
 	State   State
@@ -91,6 +94,10 @@ type Recorder interface{ AppendDurable(*audit.Record) error }
 
 // Desk holds the calls that wait. All methods may be called concurrently.
 type Desk struct {
+	// Rules returns the rules of this moment; nil stands for DefaultRules. Set it before
+	// the first call. It must not call the desk.
+	Rules func() Rules
+
 	record Recorder
 	now    func() time.Time
 
@@ -127,7 +134,17 @@ const detailID = "approval"
 const (
 	detailImage = "image"
 	detailUntil = "until"
+	detailNeeds = "needs" // of a question: how many have to approve
+	detailYes   = "yes"   // of an approval: "1 of 2", the latter as it was asked for then
+	detailProof = "proof"
 )
+
+func (d *Desk) rules() Rules {
+	if d.Rules == nil {
+		return DefaultRules()
+	}
+	return d.Rules()
+}
 
 // Ask lays a call on the desk, or finds the one with the same binding that lies
 // there, also one that was denied a short while ago. It is on the disk before
@@ -137,17 +154,20 @@ func (d *Desk) Ask(i Item) (Item, error) {
 	defer d.mu.Unlock()
 	d.sweep()
 	if e := d.open[i.Binding]; e != nil {
+		if e.State == Waiting {
+			e.Needs = max(e.Needs, d.rules().needs(i)) // its tool may ask for more by now
+		}
 		return e.Item, nil
 	}
 	if len(d.open) >= maxWaiting {
 		return Item{}, ErrFull
 	}
 	i.ID, i.Asked, i.State = newID(), d.now(), Waiting
-	i.Until = i.Asked.Add(Life)
+	i.Until, i.Needs, i.Yes = i.Asked.Add(Life), d.rules().needs(i), nil
 	rec := &audit.Record{
 		Type: audit.TypePending, Call: i.Call, Server: i.Server, Tool: i.Tool, Principal: i.Principal, Session: i.Session, Risk: mcprun.High, Rule: i.Rule,
 		Reason: i.Reason, ToolDigest: i.ToolDigest, ArgsDigest: i.ArgsDigest, Args: i.Args, Size: int64(len(i.Args)), Verdict: mcprun.Hold,
-		Detail: map[string]string{detailID: i.ID, detailImage: string(i.Image), detailUntil: i.Until.UTC().Format(time.RFC3339Nano)},
+		Detail: map[string]string{detailID: i.ID, detailImage: string(i.Image), detailUntil: i.Until.UTC().Format(time.RFC3339Nano), detailNeeds: strconv.Itoa(i.Needs)},
 	}
 	for k, v := range i.Basis {
 		if v != "" {
@@ -201,9 +221,11 @@ func (d *Desk) close(e *entry, s State) {
 	d.tell()
 }
 
-// Decide records what a human said of a call that waits. who is the human, by is
-// how the kernel names them.
-func (d *Desk) Decide(id string, yes bool, by mcprun.Principal, why string) (Item, error) {
+// Decide records what somebody said of a call that waits: by is how the kernel, or
+// their passkey, names them. One no denies it; it is approved once as many different
+// people as it needs have said yes, each as the rules of that moment allow. What was
+// said is on the disk before it counts.
+func (d *Desk) Decide(id string, yes bool, by mcprun.Principal, proof Proof, why string) (Item, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.sweep()
@@ -214,25 +236,44 @@ func (d *Desk) Decide(id string, yes bool, by mcprun.Principal, why string) (Ite
 	if e.State != Waiting {
 		return e.Item, fmt.Errorf("%w: it is %s", ErrOver, e.State)
 	}
-	verdict := mcprun.Deny
+	rec := &audit.Record{Type: audit.TypeApproval, Server: e.Server, Tool: e.Tool, Principal: by, Verdict: mcprun.Deny, Risk: mcprun.High, Who: string(by), Why: why,
+		ToolDigest: e.ToolDigest, ArgsDigest: e.ArgsDigest, Detail: map[string]string{detailID: id, detailProof: proof.String()}}
+	needs := e.Needs
 	if yes {
-		verdict = mcprun.Allow
+		r := d.rules()
+		if err := May(r, e.Item, by, proof); err != nil {
+			return e.Item, err
+		}
+		needs = r.needs(e.Item)
+		rec.Verdict, rec.Detail[detailYes] = mcprun.Allow, fmt.Sprintf(yesForm, len(e.Yes)+1, needs)
 	}
-	rec := &audit.Record{Type: audit.TypeApproval, Server: e.Server, Tool: e.Tool, Principal: by, Verdict: verdict, Risk: mcprun.High, Who: string(by), Why: why,
-		ToolDigest: e.ToolDigest, ArgsDigest: e.ArgsDigest, Detail: map[string]string{detailID: id}}
 	if err := d.record.AppendDurable(rec); err != nil {
 		return e.Item, fmt.Errorf("recording the decision: %w", err)
 	}
-	d.decide(e, yes, string(by), why, d.now())
+	e.Needs = needs
+	d.decide(e, yes, by, why, d.now())
 	return e.Item, nil
 }
 
-func (d *Desk) decide(e *entry, yes bool, by, why string, at time.Time) {
-	e.By, e.Why, e.Decided = by, why, at
-	close(e.decided)
-	e.State = Approved
+// yesForm is how a record says which yes of how many it is.
+const yesForm = "%d of %d"
+
+// decide takes over what the record has of a decision; call it with mu held.
+func (d *Desk) decide(e *entry, yes bool, by mcprun.Principal, why string, at time.Time) {
+	e.Why, e.Decided = why, at
 	if !yes {
+		e.By = string(by)
+		close(e.decided)
 		e.State = Denied // and stays open: asking again must not wear the human down
+		return
+	}
+	if !slices.Contains(e.Yes, by) {
+		e.Yes = append(slices.Clone(e.Yes), by) // copies of the item keep theirs
+	}
+	e.By = names(e.Yes)
+	if len(e.Yes) >= max(1, e.Needs) {
+		close(e.decided)
+		e.State = Approved
 	}
 	d.tell()
 }

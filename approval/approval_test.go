@@ -77,7 +77,7 @@ func TestApproval(t *testing.T) {
 	if take(t, d, i.Binding) {
 		t.Error("taken before anybody decided")
 	}
-	if _, err := d.Decide(i.ID, true, "uid:2", "fine"); err != nil {
+	if _, err := d.Decide(i.ID, true, "uid:2", Unproven, "fine"); err != nil {
 		t.Fatal(err)
 	}
 	other := i.Binding
@@ -97,25 +97,25 @@ func TestApproval(t *testing.T) {
 	if !take(t, d, i.Binding) || take(t, d, i.Binding) {
 		t.Error("it is not good exactly once")
 	}
-	if _, err := d.Decide(i.ID, true, "uid:2", ""); !errors.Is(err, ErrOver) {
+	if _, err := d.Decide(i.ID, true, "uid:2", Unproven, ""); !errors.Is(err, ErrOver) {
 		t.Errorf("decided again: %v", err)
 	}
 	// One that nobody uses expires, and so does one that nobody decides.
 	approved, waits := ask(t, d, "y"), ask(t, d, "z")
-	if _, err := d.Decide(approved.ID, true, "uid:2", ""); err != nil {
+	if _, err := d.Decide(approved.ID, true, "uid:2", Unproven, ""); err != nil {
 		t.Fatal(err)
 	}
 	c.advance(Life)
 	if take(t, d, approved.Binding) {
 		t.Error("taken after it expired")
 	}
-	if _, err := d.Decide(waits.ID, true, "uid:2", ""); !errors.Is(err, ErrOver) {
+	if _, err := d.Decide(waits.ID, true, "uid:2", Unproven, ""); !errors.Is(err, ErrOver) {
 		t.Errorf("decided after it expired: %v", err)
 	}
 	if n := ask(t, d, "z"); n.ID == waits.ID {
 		t.Error("asked again it has the old id")
 	}
-	if _, err := d.Decide("a-unknown", true, "uid:2", ""); !errors.Is(err, ErrUnknown) {
+	if _, err := d.Decide("a-unknown", true, "uid:2", Unproven, ""); !errors.Is(err, ErrUnknown) {
 		t.Errorf("an unknown id: %v", err)
 	}
 }
@@ -128,7 +128,7 @@ func TestNothingWithoutARecord(t *testing.T) {
 	if _, err := d.Ask(item("y")); err == nil {
 		t.Error("asked")
 	}
-	if _, err := d.Decide(i.ID, true, "uid:2", ""); err == nil {
+	if _, err := d.Decide(i.ID, true, "uid:2", Unproven, ""); err == nil {
 		t.Error("decided")
 	}
 	r.fail = nil
@@ -160,7 +160,7 @@ func TestWait(t *testing.T) {
 	}
 	go func() {
 		time.Sleep(20 * time.Millisecond)
-		d.Decide(i.ID, false, "uid:2", "no")
+		d.Decide(i.ID, false, "uid:2", Unproven, "no")
 	}()
 	if got := d.Wait(i.ID, nil); got.State != Denied || got.Why != "no" {
 		t.Errorf("when it is denied: %+v", got)
@@ -212,7 +212,7 @@ func TestRaces(t *testing.T) {
 							t.Error(err)
 							return
 						}
-						if _, err := d.Decide(i.ID, r.IntN(4) > 0, "uid:2", ""); err == nil {
+						if _, err := d.Decide(i.ID, r.IntN(4) > 0, "uid:2", Unproven, ""); err == nil {
 							if got, _ := d.Get(i.ID); got.State == Approved {
 								mu.Lock()
 								acknowledged[i.ID] = true

@@ -1,6 +1,8 @@
 package approval
 
 import (
+	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/mcprun/mcprun"
@@ -23,10 +25,15 @@ func (d *Desk) Restore(r *audit.Record) {
 		i := Item{ID: id, Binding: b, Session: r.Session, Call: r.Call, Args: r.Args, Rule: r.Rule, Reason: r.Reason, Asked: r.Time, Until: until}
 		i.Score, i.Risks = audit.Risk(r)
 		i.Stated = audit.Justification(r)
+		i.Needs, _ = strconv.Atoi(r.Detail[detailNeeds]) // without it, one: as it was when the record was made
 		d.add(i)
 	case audit.TypeApproval:
 		if e := d.items[id]; e != nil && e.State == Waiting {
-			d.decide(e, r.Verdict == mcprun.Allow, r.Who, r.Why, r.Time)
+			var nth, needs int
+			if n, _ := fmt.Sscanf(r.Detail[detailYes], yesForm, &nth, &needs); n == 2 {
+				e.Needs = max(e.Needs, needs)
+			}
+			d.decide(e, r.Verdict == mcprun.Allow, mcprun.Principal(r.Who), r.Why, r.Time)
 		}
 	case audit.TypeCall:
 		if e := d.items[id]; e != nil && e.State == Approved {

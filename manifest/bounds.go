@@ -32,6 +32,9 @@ const (
 	// MaxTools: the largest servers known have under 200 tools.
 	MaxTools = 1024
 
+	// MaxApprovers is approval.MaxNeeds: a third one reads what two have read.
+	MaxApprovers = 2
+
 	// MaxFiles: each is a mount, and mount name spaces slow down with hundreds.
 	MaxFiles = 64
 

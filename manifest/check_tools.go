@@ -9,6 +9,16 @@ import (
 	"github.com/mcprun/mcprun"
 )
 
+// checkApprovers: a call that needs more people than are ever asked would wait for
+// good.
+func checkApprovers(s *Server, r *report) {
+	for _, name := range slices.Sorted(maps.Keys(s.Tools)) {
+		if n := s.Tools[name].Approvers; n < 0 || n > MaxApprovers {
+			r.fail(toolPath(name)+".approvers", fmt.Sprintf("write 1 to %d", MaxApprovers), "%d people cannot be asked for", n)
+		}
+	}
+}
+
 // checkArguments: a check that can accept nothing, or accepts all, is a mistake that
 // would be found when somebody needs the tool.
 func checkArguments(s *Server, r *report) {

@@ -43,6 +43,7 @@ func runChecks(s *Server, r *report) {
 		checkToolCount,
 		checkToolNames,
 		checkRisks,
+		checkApprovers,
 		checkArguments,
 		checkRules,
 		checkEgress,

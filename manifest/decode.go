@@ -143,6 +143,7 @@ func decodeTools(o object) map[mcprun.ToolName]Tool {
 		decodeSaid(t, "private", &tool.Private)
 		decodeSaid(t, "sends", &tool.Sends)
 		set(t, "justification", &tool.Justify, readRequired)
+		set(t, "approvers", &tool.Approvers, readApprovers)
 		tool.Arguments, tool.Rules = decodeArguments(t), decodeRules(t)
 		if tools == nil {
 			tools = map[mcprun.ToolName]Tool{}
@@ -168,6 +169,14 @@ func readRequired(n node) (bool, problem) {
 		return false, problem{show(text) + " is not known here", "write required, or leave the key out"}
 	}
 	return p.none(), p
+}
+
+func readApprovers(n node) (int, problem) {
+	v, p := readInt(n, "2")
+	if p.none() && (v < 1 || v > MaxApprovers) {
+		p = problem{fmt.Sprintf("%d people cannot be asked for", v), fmt.Sprintf("write 1 to %d", MaxApprovers)}
+	}
+	return int(v), p
 }
 
 func readRisk(n node) (mcprun.Risk, problem) {

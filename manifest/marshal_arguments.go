@@ -27,6 +27,7 @@ func toolFields(t Tool) fields {
 		f.add(said.value != Unsaid, "%s: %t", said.key, said.value == Yes)
 	}
 	f.add(t.Justify, "justification: required")
+	f.add(t.Approvers != 0, "approvers: %d", t.Approvers)
 	f.add(len(t.Arguments) > 0, "arguments: %s", argumentFields(t.Arguments))
 	f.add(len(t.Rules) > 0, "rules: %s", ruleTexts(t.Rules))
 	return f

@@ -2,10 +2,12 @@ package servers
 
 import (
 	"encoding/json"
+	"errors"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -24,14 +26,19 @@ type office struct {
 
 func newOffice(t *testing.T) *office {
 	d := harness.New(t)
-	if err := os.MkdirAll(filepath.Join(d.Dir, "workspace"), 0o777); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(filepath.Join(d.Dir, "workspace"), 0o777); err != nil {
-		t.Fatal(err)
-	}
+	o := &office{t: t, d: d}
+	o.workspace()
 	d.Up("files", "filesystem", "profile: node\nfiles: [{from: ./workspace, to: /workspace, access: write}]\ntools:\n  write_file: {risk: high, arguments: {path: {path: {under: [/workspace]}}}}\n")
-	return &office{t: t, d: d}
+	return o
+}
+
+// workspace makes the folder that the server may write.
+func (o *office) workspace() {
+	o.t.Helper()
+	dir := filepath.Join(o.d.Dir, "workspace")
+	if err := errors.Join(os.MkdirAll(dir, 0o777), os.Chmod(dir, 0o777)); err != nil { // whatever the umask
+		o.t.Fatal(err)
+	}
 }
 
 func (o *office) enroll() {
@@ -184,4 +191,60 @@ func TestApprovalSurvivesACrash(t *testing.T) {
 		o.d.Must("deny", other)
 	}
 	<-answer
+}
+
+// as runs mcprun as another user.
+func (o *office) as(uid uint32, args ...string) (out string, code int) {
+	o.t.Helper()
+	cmd := o.d.Command(args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	raw, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil {
+		o.t.Fatal(err)
+	}
+	return string(raw), cmd.ProcessState.ExitCode()
+}
+
+// A tool that asks for two people goes through with the second one, whoever dies
+// between the two.
+func TestTwoApprovers(t *testing.T) {
+	const alice, bob, eve = 61001, 61002, 61003
+	d := harness.New(t, "-operators", "61001,61002", "-clients", "61003")
+	o := &office{t: t, d: d}
+	o.workspace()
+	d.Up("files", "filesystem", "profile: node\nfiles: [{from: ./workspace, to: /workspace, access: write}]\ntools:\n  write_file: {risk: high, approvers: 2}\n")
+	answer := o.call("by root")
+	id := o.waiting()
+	if out, code := o.as(eve, "approve", id); code != 3 || !strings.Contains(out, "operator") {
+		t.Errorf("one who is no operator: code %d, %s", code, out)
+	}
+	if out, code := o.as(0, "approve", id); code != 3 || !strings.Contains(out, "made the call itself") {
+		t.Errorf("the one who made the call: code %d, %s", code, out)
+	}
+	if out, code := o.as(alice, "approve", id); code != 0 || !strings.Contains(out, "1 of 2") {
+		t.Fatalf("the first of two: code %d, %s", code, out)
+	}
+	if out, code := o.as(alice, "approve", id); code != 3 || !strings.Contains(out, "said yes already") {
+		t.Errorf("the same person again: code %d, %s", code, out)
+	}
+	if o.written() != "" {
+		t.Fatal("it was written with one yes of two")
+	}
+	o.d.Crash()
+	<-answer
+	o.d.Start()
+	if !o.d.Ready() {
+		t.Fatal("the daemon does not start")
+	}
+	o.d.Must("start", "files.yaml")
+	if out, code := o.as(alice, "approve", id); code != 3 || !strings.Contains(out, "said yes already") {
+		t.Errorf("the same person again after a crash: code %d, %s", code, out)
+	}
+	answer = o.call("by root")
+	if out, code := o.as(bob, "approve", id); code != 0 || !strings.Contains(out, "approved") {
+		t.Fatalf("the second of two: code %d, %s", code, out)
+	}
+	if got := <-answer; !strings.Contains(got, "Successfully wrote") || o.written() != "by root" {
+		t.Errorf("with two: %s", got)
+	}
 }

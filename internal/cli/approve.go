@@ -106,7 +106,10 @@ func (a *App) decide(req control.Request) error {
 	}
 	one := res.Approvals[0]
 	return a.print(one, func(w io.Writer) {
-		fmt.Fprintf(w, "%s %s: %s/%s for %s\n", one.ID, one.State, one.Server, one.Tool, one.Principal)
+		fmt.Fprintf(w, "%s %s: %s/%s for %s\n", one.ID, stateOf(one), one.Server, one.Tool, one.Principal)
+		if one.State == "waiting" {
+			fmt.Fprintf(a.Err, "mcprun: it needs the yes of %d more\n", one.Needs-len(one.Yes))
+		}
 	})
 }
 
@@ -116,7 +119,7 @@ func (a *App) showApprovals(w io.Writer, list []control.Approval) {
 		return
 	}
 	for _, one := range list {
-		fmt.Fprintf(w, "%s  %s  %s/%s  for %s, asked %s, until %s\n", one.ID, a.colour(stateColour(one.State), one.State), one.Server, one.Tool, one.Principal, ago(one.Asked), one.Until.Local().Format(time.TimeOnly))
+		fmt.Fprintf(w, "%s  %s  %s/%s  for %s, asked %s, until %s\n", one.ID, a.colour(stateColour(one.State), stateOf(one)), one.Server, one.Tool, one.Principal, ago(one.Asked), one.Until.Local().Format(time.TimeOnly))
 		fmt.Fprintf(w, "    why    %s (%s)\n", lock.Visible(one.Reason), one.Rule)
 		showArguments(w, one.Arguments)
 		if j := one.Stated; j != nil {
@@ -127,6 +130,15 @@ func (a *App) showApprovals(w io.Writer, list []control.Approval) {
 		}
 	}
 	fmt.Fprintln(a.Err, "mcprun: hint: mcprun approve ID, or mcprun deny ID --why '…'")
+}
+
+// stateOf is a call's state as people read it: how many have said yes, where more than
+// one has to.
+func stateOf(one control.Approval) string {
+	if one.State == "waiting" && one.Needs > 1 {
+		return fmt.Sprintf("waiting (%d of %d said yes)", len(one.Yes), one.Needs)
+	}
+	return one.State
 }
 
 func stateColour(state string) string {

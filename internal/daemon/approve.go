@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/mcprun/mcprun"
@@ -19,7 +20,7 @@ func (d *Daemon) approvals() *control.Result {
 
 func shownApproval(i approval.Item) control.Approval {
 	shown := control.Approval{ID: i.ID, State: i.State.String(), Server: i.Server, Tool: i.Tool, Principal: i.Principal, Session: i.Session,
-		Rule: i.Rule, Reason: i.Reason, Arguments: i.Args, Asked: i.Asked, Until: i.Until, By: i.By, Why: i.Why}
+		Rule: i.Rule, Reason: i.Reason, Arguments: i.Args, Needs: max(1, i.Needs), Yes: append([]mcprun.Principal{}, i.Yes...), Asked: i.Asked, Until: i.Until, By: i.By, Why: i.Why}
 	if i.Stated != (mcprun.Justification{}) {
 		shown.Stated = &i.Stated
 	}
@@ -46,29 +47,25 @@ func (d *Daemon) decide(c *control.Call) (*control.Result, error) {
 }
 
 // settle records what an operator said of a call, who proved to be a human in that
-// way. Nobody approves a call of their own without a proof, since the agent may run
-// as the same user; where a second factor is set up, every approval needs one. A no
-// needs nothing.
+// way. Whether they may is what the desk's rules say; a no needs nothing.
 func (d *Daemon) settle(id string, yes bool, by mcprun.Principal, proof approval.Proof, why string) (approval.Item, error) {
-	doing := "deciding about " + id
-	item, err := d.desk.Get(id)
-	if err != nil {
-		return item, &mcprun.Error{Class: mcprun.Usage, What: doing, Err: err, Hint: "mcprun approvals"}
+	item, err := d.desk.Decide(id, yes, by, proof, why)
+	var refused *mcprun.Error
+	switch {
+	case err == nil || errors.As(err, &refused):
+		return item, err
+	case errors.Is(err, approval.ErrUnknown):
+		return item, &mcprun.Error{Class: mcprun.Usage, What: "deciding about " + id, Err: err, Hint: "mcprun approvals"}
 	}
-	if yes && proof == approval.Unproven {
-		switch {
-		case d.factor.Enrolled():
-			return item, &mcprun.Error{Class: mcprun.Denied, What: doing, Why: "an approval needs a code of the second factor", Hint: "add --code with what your authenticator shows"}
-		case by == item.Principal:
-			return item, &mcprun.Error{Class: mcprun.Denied, What: doing, Why: fmt.Sprintf("%s made the call itself, and so may be an agent", item.Principal),
-				Hint: "let another operator approve it, or set up a second factor: mcprun approvals enroll"}
-		}
-	}
-	item, err = d.desk.Decide(id, yes, by, why)
-	if err != nil {
-		return item, &mcprun.Error{Class: mcprun.Failed, What: doing, Err: err, Hint: "mcprun approvals"}
-	}
-	return item, nil
+	return item, &mcprun.Error{Class: mcprun.Failed, What: "deciding about " + id, Err: err, Hint: "mcprun approvals"}
+}
+
+// approvalRules are the rules of this moment. Where a second factor is set up every
+// approval needs a proof: without it, whoever has none would be the way around it.
+func (d *Daemon) approvalRules() approval.Rules {
+	r := approval.DefaultRules()
+	r.Proof = r.Proof || d.factor.Enrolled()
+	return r
 }
 
 // enroll sets up the second factor, or a new one in its place.

@@ -189,6 +189,7 @@ func (d *Daemon) open(ctx context.Context) error {
 		return err
 	}
 	d.desk = approval.New(d.record, timeNow)
+	d.desk.Rules = d.approvalRules
 	since := timeNow().Add(-approval.Life)
 	if err := audit.Since(d.opts.Dirs.Audit(), since, func(e audit.Entry) error { d.desk.Restore(&e.Record); return nil }); err != nil {
 		return fmt.Errorf("reading which calls wait for approval: %w", err)

@@ -259,9 +259,9 @@ func (s *server) publish(run *running, def *definition, g upstream.Greeting, cur
 	}
 	run.life.SetPolicy(s.changed(policy, def.lock, current, run))
 	run.life.Image, run.life.Patience = def.lock.Image, def.m.Timeouts.Approval
-	run.life.Untrusted = make(map[mcprun.ToolName]bool)
+	run.life.Untrusted, run.life.Approvers = make(map[mcprun.ToolName]bool), make(map[mcprun.ToolName]int)
 	for name, t := range def.m.Tools {
-		run.life.Untrusted[name] = t.Untrusted == manifest.Yes
+		run.life.Untrusted[name], run.life.Approvers[name] = t.Untrusted == manifest.Yes, t.Approvers
 	}
 	run.life.Secrets = run.net.secrets
 	run.life.Greeting, run.life.Grants, run.life.Timeout = g, upstream.Grants(def.m.Grants), def.m.Timeouts.Call

@@ -44,7 +44,7 @@ func (c *Session) approved(l *Life, rec *audit.Record) (bool, error) {
 // hold lays a call on the desk and keeps its client waiting for a while.
 func (c *Session) hold(l *Life, m mcpwire.Message, r *route, d mcprun.Decision, rec *audit.Record) {
 	item, err := c.server.Desk.Ask(approval.Item{Binding: c.binding(l, rec), Session: c.id, Call: r.call, Args: rec.Args, Rule: d.Rule, Reason: rec.Reason,
-		Score: d.Score, Risks: d.Contributions, Stated: audit.Justification(rec), Basis: decided.Basis(rec)})
+		Score: d.Score, Risks: d.Contributions, Needs: l.Approvers[rec.Tool], Stated: audit.Justification(rec), Basis: decided.Basis(rec)})
 	if err != nil {
 		d.Reason += "; it cannot wait: " + err.Error()
 		c.deny(m, d, r.call)

@@ -40,7 +40,7 @@ func (r *rig) waiting() approval.Item {
 
 func (r *rig) decide(i approval.Item, yes bool, why string) {
 	r.t.Helper()
-	if _, err := r.server.Desk.Decide(i.ID, yes, "uid:2", why); err != nil {
+	if _, err := r.server.Desk.Decide(i.ID, yes, "uid:2", approval.Unproven, why); err != nil {
 		r.t.Fatal(err)
 	}
 }

@@ -62,6 +62,9 @@ type Life struct {
 	Patience time.Duration // of a call that is kept waiting for a human
 	// Untrusted are the tools whose answers were written by strangers.
 	Untrusted map[mcprun.ToolName]bool
+	// Approvers is how many people have to approve a call of a tool that waits, where
+	// server.yaml says so.
+	Approvers map[mcprun.ToolName]int
 	// Secrets are taken out of results; it may return nil.
 	Secrets func() (*redact.Set, error)
 	// ToolsChanged is called when the server says that its tools changed; it must not block.

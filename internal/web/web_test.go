@@ -53,7 +53,7 @@ func (d *desk) Decide(id string, yes bool, by mcprun.Principal, proof approval.P
 	if yes && proof == approval.Unproven {
 		return &mcprun.Error{Class: mcprun.Denied, What: "deciding", Why: "no proof"}
 	}
-	_, err := d.Desk.Decide(id, yes, by, why)
+	_, err := d.Desk.Decide(id, yes, by, proof, why)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.proofs = append(d.proofs, proof)
@@ -451,7 +451,7 @@ func TestEventsAreLive(t *testing.T) {
 	if len(st.Waiting) != 1 || st.Waiting[0].ID != item.ID || strings.Contains(st.Waiting[0].Gist, "\u202e") {
 		t.Errorf("after a call came: %+v", st)
 	}
-	b.desk.Desk.Decide(item.ID, false, "uid:7", "no")
+	b.desk.Desk.Decide(item.ID, false, "uid:7", approval.Unproven, "no")
 	if st := next(); len(st.Waiting) != 0 || len(st.Over) != 1 || st.Over[0].By != "uid:7" {
 		t.Errorf("after it was denied: %+v", st)
 	}

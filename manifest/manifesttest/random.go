@@ -194,7 +194,8 @@ func tools(r *rand.Rand) map[mcprun.ToolName]manifest.Tool {
 		n := int(pick(r, between(r, 1, 20), between(r, 1, mcprun.MaxToolName)))
 		name := pick(r, letters(r, lower+"_-.0123456789ABC", n), "on", "null", "0777", "-", ".", "---")
 		out[mcprun.ToolName(name)] = manifest.Tool{Risk: pick(r, mcprun.Block, mcprun.High, mcprun.Medium, mcprun.Low),
-			Untrusted: pick(r, manifest.Unsaid, manifest.No, manifest.Yes), Private: pick(r, manifest.Unsaid, manifest.No, manifest.Yes), Sends: pick(r, manifest.Unsaid, manifest.No, manifest.Yes), Justify: coin(r)}
+			Untrusted: pick(r, manifest.Unsaid, manifest.No, manifest.Yes), Private: pick(r, manifest.Unsaid, manifest.No, manifest.Yes), Sends: pick(r, manifest.Unsaid, manifest.No, manifest.Yes),
+			Justify: coin(r), Approvers: r.IntN(manifest.MaxApprovers + 1)}
 	}
 	return out
 }
