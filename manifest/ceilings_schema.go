@@ -2,9 +2,6 @@ package manifest
 
 import "fmt"
 
-// MaxApprovers is how many people may have to say yes: more are never found in time.
-const MaxApprovers = 5
-
 // Bounds on the lists of policy.yaml: longer ones are generated, and nobody reads
 // them.
 const (
