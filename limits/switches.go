@@ -1,5 +1,9 @@
-// Package limits holds what stops calls whatever policy says of them. So far it
-// holds the kill switches; rates and budgets are not built yet.
+// Package limits holds what stops calls whatever policy says of them: kill switches,
+// and a Limiter that counts rates, calls at the same time, loops and budgets.
+//
+// Nothing here knows what time it is or what a call does: the caller says both, and
+// what it does not tell is not counted. Calls are counted, not judged: a budget keeps
+// a runaway client from doing much, not from doing one thing that matters.
 //
 // A switch that is thrown denies from the next message on, is written to disk,
 // and stays thrown across crashes and reboots until it is revived. Switches say
