@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -41,7 +42,7 @@ func code(t *testing.T, secret string, at time.Time) string {
 	return s
 }
 
-// A code is good once, for its minute, also over a restart; guessing is slow.
+// A code is good once, for its minute, also over a restart.
 func TestFactor(t *testing.T) {
 	f, secret, c, path := enrolled(t)
 	now := code(t, secret, c.now())
@@ -64,18 +65,67 @@ func TestFactor(t *testing.T) {
 			t.Errorf("%q: %v", wrong, err)
 		}
 	}
-	if err := f.Check("000001"); !errors.Is(err, ErrCode) {
-		t.Errorf("the fifth guess: %v", err)
-	}
-	if err := f.Check(code(t, secret, c.now())); !errors.Is(err, ErrGuesses) {
-		t.Errorf("after five guesses: %v", err)
-	}
-	c.advance(time.Minute)
-	if err := f.Check(code(t, secret, c.now())); err != nil {
-		t.Errorf("a minute later: %v", err)
-	}
 	if st, err := os.Stat(path); err != nil || st.Mode().Perm() != 0o600 {
 		t.Errorf("the file: %v, %v", st, err)
+	}
+}
+
+// Whoever guesses waits longer each time, also over a restart. It was one guess every
+// 12 seconds for ever, which finds a code in weeks, and a restart gave five for nothing.
+func TestGuesses(t *testing.T) {
+	f, secret, c, path := enrolled(t)
+	guess := func() error { return f.Check("12345") } // never a code: one digit is missing
+	for n := range guessFree {
+		if err := guess(); !errors.Is(err, ErrCode) {
+			t.Fatalf("wrong code %d: %v", n, err)
+		}
+	}
+	var all time.Duration
+	for n, wait := 0, 12*time.Second; n < 12; n, wait = n+1, min(2*wait, time.Hour) {
+		var err error
+		if f, err = OpenFactor(path, c.now); err != nil { // a restart
+			t.Fatal(err)
+		}
+		c.advance(wait - time.Nanosecond)
+		if err := f.Check(code(t, secret, c.now())); !errors.Is(err, ErrGuesses) {
+			t.Fatalf("the right code just before %s are over: %v", wait, err)
+		}
+		c.advance(time.Nanosecond)
+		if err := guess(); !errors.Is(err, ErrCode) {
+			t.Fatalf("a guess after %s: %v", wait, err)
+		}
+		all += wait
+	}
+	if all < 4*time.Hour {
+		t.Errorf("%d guesses took %s", guessFree+12, all)
+	}
+	if err := guess(); !errors.Is(err, ErrGuesses) || !strings.Contains(err.Error(), "1h0m0s") {
+		t.Errorf("it does not say how long to wait: %v", err)
+	}
+	c.advance(guessLongest)
+	if err := f.Check(code(t, secret, c.now())); err != nil {
+		t.Errorf("the right code after the wait: %v", err)
+	}
+	for range guessFree { // and all is forgiven
+		if err := guess(); !errors.Is(err, ErrCode) {
+			t.Errorf("after a right code: %v", err)
+		}
+	}
+	if got := pause(1 << 40); got != guessLongest {
+		t.Errorf("after ever so many: %s", got)
+	}
+}
+
+// A wrong code that cannot be counted gets no answer, nor does a right one.
+func TestUncountedGuess(t *testing.T) {
+	f, secret, c, path := enrolled(t)
+	if err := os.RemoveAll(filepath.Dir(path)); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []string{"12345", code(t, secret, c.now())} {
+		if err := f.Check(s); err == nil || errors.Is(err, ErrCode) {
+			t.Errorf("%q: %v", s, err)
+		}
 	}
 }
 
