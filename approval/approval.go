@@ -190,6 +190,9 @@ func newID() string {
 }
 
 func (d *Desk) add(i Item) *entry {
+	if old := d.open[i.Binding]; old != nil {
+		d.expire(old) // when it is restored: that the same was asked again shows that it is over
+	}
 	e := &entry{Item: i, decided: make(chan struct{})}
 	d.items[i.ID], d.open[i.Binding] = e, e
 	d.order = append(d.order, i.ID)
@@ -202,13 +205,18 @@ func (d *Desk) sweep() {
 	now := d.now()
 	for _, e := range d.open {
 		if !now.Before(e.Until) {
-			d.close(e, map[bool]State{true: Denied, false: Expired}[e.State == Denied])
+			d.expire(e)
 		}
 	}
 	for len(d.order) > maxKept && d.open[d.items[d.order[0]].Binding] != d.items[d.order[0]] {
 		delete(d.items, d.order[0])
 		d.order = d.order[1:]
 	}
+}
+
+// expire ends what an entry is open for, as time does; call it with mu held.
+func (d *Desk) expire(e *entry) {
+	d.close(e, map[bool]State{true: Denied, false: Expired}[e.State == Denied])
 }
 
 // close ends what an entry is open for; call it with mu held.
