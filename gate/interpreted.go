@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/mcprun/mcprun/gate/argument"
 	"github.com/mcprun/mcprun/gate/argument/command"
 	"github.com/mcprun/mcprun/gate/argument/sql"
@@ -25,6 +27,12 @@ var interpreted = map[string]struct {
 	"code":       {"code", regexp.MustCompile(`(?i)\b(javascript|typescript|python|ruby|lua|execut\w*|evaluat\w*|to run)\b`)},
 	"function":   {"code", regexp.MustCompile(`(?i)\b(javascript|\(\) *=>)`)},
 	"expression": {"code", regexp.MustCompile(`(?i)\b(javascript|python|evaluat\w*)\b`)},
+}
+
+// Interpreted names the arguments of a definition that look as if something ran them,
+// with what: "a shell command", "a script", "SQL", "code".
+func Interpreted(def jsontext.Value) map[string]string {
+	return interpretedArguments(judge(def).obj)
 }
 
 // interpretedArguments finds the arguments of a definition that look as if something

@@ -90,6 +90,9 @@ func byName(words []string) (risk mcprun.Risk, reason string) {
 	return risk, reason
 }
 
+// Words splits a name at separators and at the humps of camelCase, in lower case.
+func Words(name string) []string { return words(name) }
+
 // words splits a name at separators and at the humps of camelCase.
 func words(name string) []string {
 	var out []string

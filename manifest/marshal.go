@@ -74,6 +74,10 @@ func marshalTools(s *Server, line func(string, ...any)) {
 	}
 }
 
+// Quote writes text as server.yaml has it: bare if it is a plain word, else in double
+// quotes.
+func Quote(s string) string { return quote(s) }
+
 // quote writes text so that it is text to every reader: bare if it is a plain
 // word, else in double quotes with JSON's escapes.
 func quote(s string) string {

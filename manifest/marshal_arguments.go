@@ -51,6 +51,19 @@ func argumentFields(list []argument.Attached) fields {
 	return f
 }
 
+// CheckText writes a check with its key, as server.yaml has it: path: {under: [/workspace]}.
+func CheckText(c argument.Check) string { return checkText(c) }
+
+// RuleText writes a rule as server.yaml has it, in braces.
+func RuleText(r when.Rule) string {
+	var f fields
+	f.add(true, "when: %s", quote(r.When.String()))
+	f.add(true, "risk: %s", r.Risk)
+	f.add(true, "reason: %s", quote(r.Reason))
+	f.add(r.Hint != "", "hint: %s", quote(r.Hint))
+	return f.String()
+}
+
 // checkText writes a check with its key.
 func checkText(c argument.Check) string {
 	switch c := c.(type) {
@@ -151,12 +164,7 @@ func sqlFields(s sql.Spec) (f fields) {
 func ruleTexts(list []when.Rule) string {
 	var out []string
 	for _, r := range list {
-		var f fields
-		f.add(true, "when: %s", quote(r.When.String()))
-		f.add(true, "risk: %s", r.Risk)
-		f.add(true, "reason: %s", quote(r.Reason))
-		f.add(r.Hint != "", "hint: %s", quote(r.Hint))
-		out = append(out, f.String())
+		out = append(out, RuleText(r))
 	}
 	return "[" + strings.Join(out, ", ") + "]"
 }

@@ -100,7 +100,7 @@ func (a *App) showLock(w io.Writer, m *manifest.Server, f *lock.File, abs string
 	fmt.Fprintf(w, "%s: %s, image %s, %d tools\n\n", f.Server, lock.Visible(serverTitle(f)), f.Image.Short(), len(f.Tools))
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "TOOL\tRISK\tARGUMENTS\tNOTE")
-	var missing strings.Builder
+	missing := 0
 	var defs []jsontext.Value
 	for _, t := range f.Tools {
 		defs = append(defs, t.Definition)
@@ -113,8 +113,7 @@ func (a *App) showLock(w io.Writer, m *manifest.Server, f *lock.File, abs string
 		case err != nil:
 			note = a.colour(red, "withheld: "+clipText(lock.Visible(err.Error())))
 		case risk == "not granted":
-			proposed, why := gate.Propose(t.Definition)
-			fmt.Fprintf(&missing, "  %s: {risk: %s}  # %s\n", t.Name, proposed, lock.Visible(why))
+			missing++
 		case tool.Risk.String() != risk:
 			note = "raised to " + tool.Risk.String() + " by what the tool says of itself"
 		}
@@ -125,8 +124,9 @@ func (a *App) showLock(w io.Writer, m *manifest.Server, f *lock.File, abs string
 		fmt.Fprintf(a.Err, "mcprun: %s\n", clipText(lock.Visible(finding.String())))
 	}
 	fmt.Fprintf(w, "\npinned in %s\n", lockPath(abs))
-	if missing.Len() > 0 {
-		fmt.Fprintf(w, "\nNo tool is callable unless server.yaml grants it. A proposal, to be looked at line by line:\n\ntools:\n%s", missing.String())
+	if missing > 0 {
+		fmt.Fprintf(w, "\n%d tools are not granted, and none is callable that server.yaml does not grant.\n", missing)
+		fmt.Fprintf(a.Err, "mcprun: hint: see what to grant, line by line with reasons: mcprun policy init %s\n", abs)
 	}
 	fmt.Fprintf(a.Err, "mcprun: hint: review and commit %s, then: mcprun start %s\n", filepath.Base(lockPath(abs)), abs)
 }

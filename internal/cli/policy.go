@@ -19,8 +19,8 @@ import (
 )
 
 func (a *App) policyCommand() *cobra.Command {
-	c := &cobra.Command{Use: "policy", Short: "try what server.yaml files allow"}
-	c.AddCommand(a.policyTestCommand(), a.policyReplayCommand())
+	c := &cobra.Command{Use: "policy", Short: "propose, and try, what server.yaml files allow"}
+	c.AddCommand(a.policyInitCommand(), a.policyTestCommand(), a.policyReplayCommand())
 	return c
 }
 
