@@ -30,6 +30,11 @@ func policies(t testing.TB) []Policy {
 	if err != nil || len(files) < 9 {
 		t.Fatalf("%d policies found: %v", len(files), err)
 	}
+	return read(t, files)
+}
+
+func read(t testing.TB, files []string) []Policy {
+	t.Helper()
 	var out []Policy
 	for _, file := range files {
 		raw, err := os.ReadFile(file)
@@ -190,5 +195,43 @@ func TestJustifiedCases(t *testing.T) {
 		if err != nil || len(report.Wrong()) > 0 {
 			t.Errorf("%s: %+v %v", args, report.Wrong(), err)
 		}
+	}
+}
+
+// A sample of a larger set that was drawn from published lists of attacks and from what
+// people do every day, labelled before any policy saw it. Our published policies and
+// those that policy init proposes, untouched, stop what they should, and hardly more.
+func TestPublishedLists(t *testing.T) {
+	all := cases(t, "published.jsonl")
+	for name, pattern := range map[string]string{"published": "../../docs/policies/*.yaml", "proposed": "../../gate/starter/testdata/*.golden.yaml"} {
+		t.Run(name, func(t *testing.T) {
+			files, err := filepath.Glob(pattern)
+			if err != nil || len(files) < 9 {
+				t.Fatalf("%d policies found: %v", len(files), err)
+			}
+			report, err := Run(all, read(t, files))
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := report.Matrix()
+			attacks := m[Block][Block] + m[Block][Approve] + m[Block][Allow]
+			if attacks < 40 || m[Block][Allow] > 0 {
+				t.Errorf("%d of %d attacks go through", m[Block][Allow], attacks)
+			}
+			// A tool that a policy leaves out is no mistake of a check; and one name holds a
+			// semicolon, which ends a path in the line of a shell.
+			stopped := 0
+			for _, r := range report.Wrong() {
+				if r.Expected == Allow && r.Rule != "tool.not-granted" {
+					stopped++
+				}
+			}
+			if m[Allow][Allow] < 20 || stopped > 1 {
+				t.Errorf("%d harmless calls are stopped, %d pass", stopped, m[Allow][Allow])
+			}
+			for _, r := range report.Wrong() {
+				t.Logf("%s %s/%s: expected %s, got %s by %s: %s", r.ID, r.Server, r.Tool, r.Expected, r.Got, r.Rule, r.Reason)
+			}
+		})
 	}
 }

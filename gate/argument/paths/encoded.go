@@ -1,6 +1,7 @@
 package paths
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -45,6 +46,9 @@ func decode(s string) (out string, found, bad bool) {
 	for i := 0; i < len(s); i++ {
 		r, n := escape(s[i:])
 		if n == 0 {
+			if s[i] == '%' && i+1 < len(s) && hasEscape(s[i+1:]) {
+				return "", true, true // an escape inside an escape is no name
+			}
 			b.WriteByte(s[i])
 			continue
 		}
@@ -79,6 +83,30 @@ func escape(s string) (r rune, n int) {
 		return 0, 0
 	}
 	return rune(v), len(s) - len(digits) + size
+}
+
+func hasEscape(s string) bool {
+	_, n := escape(s)
+	return n > 0
+}
+
+// bare are slashes whose percent sign was taken away, by a filter or on purpose: a
+// tool that puts it back, or that takes out such letters, climbs.
+var bare = []string{"2f", "5c", "252f", "255c", "c0af", "c1af", "c19c", "u2215", "u2216", "0x2f", "0x5c"}
+
+// checkBare refuses names that begin with two dots and a slash without its percent
+// sign, such as ..2f..2fetc2fpasswd.
+func checkBare(value string) argument.Finding {
+	for rest := strings.ToLower(value); ; {
+		_, after, found := strings.Cut(rest, "..")
+		if !found {
+			return argument.Passed
+		}
+		if slices.ContainsFunc(bare, func(b string) bool { return strings.HasPrefix(after, b) }) {
+			return refuse("path.encoded", "the path has two dots and what is left of an escaped slash", "write the path out")
+		}
+		rest = after
+	}
 }
 
 func isHex(s string) bool {

@@ -66,6 +66,9 @@ func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
 // checkGlob refuses patterns where they are not asked for, and braces that expand
 // to dots everywhere: {a,../x} and {.,}{.,} become "..".
 func checkGlob(value string, accepted bool) argument.Finding {
+	if plainBraces(value) {
+		return argument.Passed
+	}
 	if !accepted {
 		return refuse("path.glob", "the path has a pattern (* ? { })", "name one file")
 	}
@@ -75,6 +78,45 @@ func checkGlob(value string, accepted bool) argument.Finding {
 		}
 	}
 	return argument.Passed
+}
+
+// plainBraces reports that the only signs of a pattern are braces that leave no choice,
+// as in {{cookiecutter.name}}: whoever expands them gets the name without them, which
+// is no dots, and is looked at by the check of names.
+func plainBraces(value string) bool {
+	if strings.ContainsAny(value, "*?") {
+		return false
+	}
+	for name := range strings.SplitSeq(value, "/") {
+		if !strings.ContainsAny(name, "{}") {
+			if hasExtended(name) {
+				return false
+			}
+			continue
+		}
+		without := strings.Trim(strings.NewReplacer("{", "", "}", "").Replace(name), ".")
+		if without == "" || strings.Contains(name, ",") || strings.Contains(name, "..") || hasExtended(name) || !balanced(name) {
+			return false
+		}
+	}
+	return true
+}
+
+// balanced reports that every brace of a name is closed, and opened before.
+func balanced(name string) bool {
+	depth := 0
+	for i := range len(name) {
+		switch name[i] {
+		case '{':
+			depth++
+		case '}':
+			depth--
+		}
+		if depth < 0 {
+			return false
+		}
+	}
+	return depth == 0
 }
 
 // safeBraces reports that no expansion of the braces of a name is made of dots

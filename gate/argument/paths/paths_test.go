@@ -223,6 +223,20 @@ var rows = []row{
 	{workspace, "/workspace/a>b", "path.shell"},
 	{workspace, "/workspace/&#46;&#46;/etc", "path.encoded"},
 	{workspace, "/workspace/%%32%65%%32%65/etc", "path.encoded"},
+	// Lists of published traversals have escapes inside escapes, and slashes that lost
+	// their percent sign to a filter; both passed as names below the root.
+	{workspace, "/workspace/%%32%%65%%32%%65/boot.ini", "path.encoded"},
+	{workspace, "/workspace/..2f..2fetc2fpasswd", "path.encoded"},
+	{workspace, "/workspace/..5C..5Cboot.ini", "path.encoded"},
+	{workspace, "/workspace/..c0af..c0afetc", "path.encoded"},
+	{workspace, "/workspace/..2023/report.txt", ""},
+	// Braces without a choice are how templates name folders, and no pattern.
+	{workspace, "/workspace/{{cookiecutter.name}}/setup.py", ""},
+	{workspace, "/workspace/{a,b}.txt", "path.glob"},
+	{workspace, "/workspace/{.}{.}/etc", "path.glob"},
+	{workspace, "/workspace/{..}/etc", "path.glob"},
+	{workspace, "/workspace/a}b{", "path.glob"},
+	{workspace, "/workspace/.{ssh}/id", "path.sensitive"},
 	{workspace, "/workspace/..%25%35%63etc", "path.encoded"},
 	{workspace, "file:///etc/passwd", "path.scheme"},
 	{relative, "file:///workspace/a", "path.scheme"},

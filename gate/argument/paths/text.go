@@ -29,6 +29,9 @@ func spelled(value string, globs bool) argument.Finding {
 			return f
 		}
 	}
+	if f := checkBare(value); f.Verdict != argument.Pass {
+		return f
+	}
 	if f := checkStart(value); f.Verdict != argument.Pass {
 		return f
 	}

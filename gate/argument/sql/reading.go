@@ -118,6 +118,9 @@ func (r *reading) table(schema, name string) {
 	r.name(schema)
 	r.name(name)
 	if r.spec.Tables == nil {
+		if r.spec.Dialect == Postgres && holdsSecrets(schema, name) {
+			r.add(refuse("sql.secrets", "it reads a table of the catalogue that holds passwords or what files hold", "read something else"))
+		}
 		return
 	}
 	if r.spec.Dialect == SQLite && schema == "main" {
@@ -133,6 +136,16 @@ func (r *reading) table(schema, name string) {
 		}
 	}
 	r.add(refuse("sql.table", fmt.Sprintf("it names %s, which is not among the allowed tables", argument.Shown(name)), "use the tables that server.yaml names"))
+}
+
+// secretTables are those of PostgreSQL's catalogue that no reading of data needs:
+// hashes of passwords, passwords for other servers, the server's own files, and
+// objects that are read around the rights of tables.
+var secretTables = []string{"pg_authid", "pg_shadow", "pg_user_mapping", "pg_user_mappings", "pg_subscription", "pg_largeobject", "pg_hba_file_rules",
+	"pg_ident_file_mappings", "pg_file_settings", "user_mapping_options", "_pg_user_mappings"}
+
+func holdsSecrets(schema, name string) bool {
+	return (schema == "" || schema == "pg_catalog" || schema == "information_schema") && slices.Contains(secretTables, name)
 }
 
 // name judges the characters of a name: one that a human cannot tell from another

@@ -235,6 +235,12 @@ var onlyPostgres = []row{
 	{"LOCK TABLE t", refused, "sql.class"},
 	{"TRUNCATE t", refused, "sql.class"},
 	{"DELETE FROM pg_authid", refused, "sql.hidden"},
+	// A list of published queries begins with the hashes of all passwords; it was a read.
+	{"SELECT usename, passwd FROM pg_shadow", refused, "sql.secrets"},
+	{"TABLE pg_catalog.pg_authid", refused, "sql.secrets"},
+	{"SELECT 1 WHERE EXISTS (SELECT FROM information_schema.user_mapping_options)", refused, "sql.secrets"},
+	{"SELECT usename FROM pg_user", passed, ""},
+	{"SELECT * FROM audit.pg_shadow", passed, ""},
 	{"UPDATE pg_catalog.pg_proc SET prosrc = 'x'", refused, "sql.hidden"},
 
 	// Statements of the rest.
