@@ -7,11 +7,14 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/pquerna/otp/totp"
 
 	"github.com/mcprun/mcprun/integration/harness"
 	"github.com/mcprun/mcprun/internal/testenv"
@@ -112,6 +115,16 @@ func (o *office) answer(of <-chan string, want string) {
 	}
 }
 
+// enroll sets up an authenticator, and returns what makes its codes.
+func (o *office) enroll() (secret string) {
+	o.t.Helper()
+	u, err := url.Parse(strings.TrimSpace(o.d.Must("approvals", "enroll")))
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return u.Query().Get("secret")
+}
+
 // clean says that the browser had nothing to complain of: no script that failed, and
 // nothing that the page's own policy forbids.
 func (o *office) clean() {
@@ -175,12 +188,82 @@ func TestPageByKeyboard(t *testing.T) {
 	o.clean()
 }
 
+// A yes on the page needs the code of an authenticator, is to what was shown, and lets
+// the call go on, once.
+func TestApproveOnThePage(t *testing.T) {
+	o := newOffice(t)
+	answer := o.write("approved text")
+	o.see("#detail h2", "write_file")
+	o.see("#acts", "mcprun approvals enroll")
+	o.do(`await page.locator("#why").fill("read it")`)
+	secret := o.enroll()
+	o.see("#acts button.yes", "Approve") // by itself, and what was typed stays
+	if got := o.do(`return [await page.locator("#why").inputValue(), await page.evaluate(() => document.activeElement.id)]`); fmt.Sprint(got) != "[read it why]" {
+		t.Errorf("what was typed and where: %v", got)
+	}
+	code, err := totp.GenerateCode(secret, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Of something else than what is shown, the code itself does not make a yes.
+	refused := o.do(`return await page.evaluate(async (code) => {
+		const id = document.querySelector("#waiting li").dataset.id;
+		const headers = { "Content-Type": "application/json", Authorization: "Bearer " + sessionStorage.getItem("mcprun.token") };
+		const res = await fetch("/api/approve", { method: "POST", headers, body: JSON.stringify({ id, why: "", shown: "sha256:00", code }) });
+		return res.status + " " + (await res.text());
+	}, arg)`, code).(string)
+	if !strings.HasPrefix(refused, "409") || !strings.Contains(refused, "shown differently") {
+		t.Errorf("a yes to something else: %s", refused)
+	}
+	o.do(`await page.keyboard.press("Escape"); await page.keyboard.press("a"); await page.keyboard.type(arg); await page.keyboard.press("Enter")`, wrong(code))
+	o.see("#said.bad", "the code is wrong")
+	if o.written() != "" || o.waiting() != 1 {
+		t.Fatal("it went ahead without a yes")
+	}
+	o.do(`errors.length = 0`) // the two answers that were refusals
+	o.do(`await page.waitForFunction(() => document.activeElement.id === "code"); await page.keyboard.type(arg.slice(0, 3) + " " + arg.slice(3)); await page.keyboard.press("Enter")`, code)
+	o.answer(answer, "Successfully wrote")
+	o.see("#said", "Approved")
+	if o.written() != "approved text" {
+		t.Errorf("written: %q", o.written())
+	}
+	record := o.d.Must("audit", "tail", "-n", "1000", "--json")
+	for _, want := range []string{`"why":"read it"`, `"proof":"code"`, "it is shown differently by now"} {
+		if !strings.Contains(record, want) {
+			t.Errorf("the record does not have %s", want)
+		}
+	}
+	// The next one is compared with it; an edit is a diff.
+	o.write("approved text, and more")
+	o.do(`await page.keyboard.press("Escape")`)
+	o.see("#waiting", "write_file")
+	o.do(`await page.locator("#waiting button").first().click()`)
+	o.see("#detail", "Compared with the last approved call of this tool")
+	o.shot("compared")
+	o.edit()
+	o.see("#waiting", "edit_file")
+	o.do(`await page.locator("#waiting button", { hasText: "edit_file" }).click()`)
+	o.see("#detail .mark", "U+200B")
+	o.shot("approvals")
+	o.clean()
+}
+
+// wrong is another code.
+func wrong(code string) string {
+	if code[0] == '9' {
+		return "0" + code[1:]
+	}
+	return string(code[0]+1) + code[1:]
+}
+
 // On a phone's width nothing is cut off, and what decides is within reach.
 func TestPageOnAPhone(t *testing.T) {
 	o := newOffice(t)
+	o.enroll() // so that all is there
 	o.do(`await page.setViewportSize({ width: 390, height: 844 })`)
 	answer := o.write(strings.Repeat("averylongwordwithoutanend", 40) + "\nend")
 	o.see("#detail h2", "write_file")
+	o.see("#acts button", "Approve")
 	o.shot("phone-list")
 	o.do(`await page.locator("#waiting button").first().click(); await page.waitForTimeout(300)`)
 	o.shot("phone")

@@ -119,6 +119,15 @@ func (o *office) Decide(id string, yes bool, by mcprun.Principal, proof approval
 	return err
 }
 
+func (o *office) Codes(mcprun.Principal) bool { return o.factor.Enrolled() }
+
+func (o *office) Prove(_ mcprun.Principal, code string) (approval.Proof, error) {
+	if err := o.factor.Check(code); err != nil {
+		return approval.Unproven, &mcprun.Error{Class: mcprun.Denied, What: "approving a call", Err: err, Hint: "type what your authenticator shows now"}
+	}
+	return approval.ByCode, nil
+}
+
 func (o *office) Kill(server mcprun.ServerName, by mcprun.Principal, why string) error {
 	_, err := o.throw(limits.Kill{Server: server, Who: string(by), Why: strings.TrimSpace(why), When: timeNow()})
 	return err

@@ -32,6 +32,7 @@ const (
 // the connection is right again with the next one.
 type State struct {
 	Who     string    `json:"who"`
+	Codes   bool      `json:"codes"`   // an authenticator is set up
 	Waiting []Summary `json:"waiting"` // the one that expires first, first
 	Over    []Summary `json:"over"`    // the newest first
 	Status
@@ -57,7 +58,7 @@ type Summary struct {
 }
 
 func (s *Server) state(who mcprun.Principal) State {
-	st := State{Who: s.office.Name(who), Waiting: []Summary{}, Over: []Summary{}, Status: s.office.Status()}
+	st := State{Who: s.office.Name(who), Codes: s.office.Codes(who), Waiting: []Summary{}, Over: []Summary{}, Status: s.office.Status()}
 	all := s.office.Calls()
 	for _, i := range all {
 		one := s.summary(i)
@@ -105,16 +106,24 @@ func gist(i approval.Item) string {
 
 // call shows one call whole.
 func (s *Server) call(w http.ResponseWriter, r *http.Request, by session) error {
-	item, err := s.find(r.URL.Query().Get("id"))
+	_, shown, err := s.shown(r.URL.Query().Get("id"))
 	if err != nil {
 		return err
 	}
-	shown := view.Of(item, view.Last(s.office.Calls(), item))
 	answer(w, struct {
 		view.Call
 		Shown mcprun.Digest `json:"shown"`
 	}{shown, shown.Digest()})
 	return nil
+}
+
+// shown is how a call is shown at this moment.
+func (s *Server) shown(id string) (approval.Item, view.Call, error) {
+	item, err := s.find(id)
+	if err != nil {
+		return item, view.Call{}, err
+	}
+	return item, view.Of(item, view.Last(s.office.Calls(), item)), nil
 }
 
 // events sends the state, and sends it anew whenever it changes.

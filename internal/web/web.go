@@ -65,6 +65,10 @@ type Office interface {
 	Name(mcprun.Principal) string
 	// Decide records a decision, by the rules that hold for every way to decide.
 	Decide(id string, yes bool, by mcprun.Principal, proof approval.Proof, why string) error
+	// Codes reports whether an authenticator is set up, whose codes Prove takes.
+	Codes(by mcprun.Principal) bool
+	// Prove takes a code, which is good once.
+	Prove(by mcprun.Principal, code string) (approval.Proof, error)
 	// Kill stops a server as mcprun kill does.
 	Kill(server mcprun.ServerName, by mcprun.Principal, why string) error
 	// Refused records a request that was turned away; by may be empty.
@@ -112,6 +116,7 @@ func New(office Office, port uint16, now func() time.Time) *Server {
 	s.api("POST /api/leave", s.leave)
 	s.api("GET /api/events", s.events)
 	s.api("GET /api/call", s.call)
+	s.api("POST /api/approve", s.approve)
 	s.api("POST /api/deny", s.deny)
 	s.api("POST /api/kill", s.kill)
 	return s
@@ -260,6 +265,57 @@ type said struct {
 	Why string `json:"why"`
 }
 
+// yes is what the page sends with an approval: Shown is the digest of what the human
+// was shown when they said it.
+type yes struct {
+	said
+	Shown mcprun.Digest `json:"shown"`
+	Code  string        `json:"code"`
+}
+
+// approve takes a yes to what was shown. Whoever has the token may be an agent, so the
+// page takes none without a code, whatever the rules ask for. The code is spent last:
+// what is refused for another reason leaves it good.
+func (s *Server) approve(w http.ResponseWriter, r *http.Request, by session) error {
+	var in yes
+	if err := read(r, &in); err != nil {
+		return err
+	}
+	if err := in.check(); err != nil {
+		return err
+	}
+	item, shown, err := s.shown(in.ID)
+	if err != nil {
+		return err
+	}
+	no := func(why, hint string) error {
+		return &mcprun.Error{Class: mcprun.Denied, What: "approving " + item.ID, Why: why, Hint: hint}
+	}
+	now := shown.Digest()
+	switch {
+	case item.State != approval.Waiting:
+		return no("it is "+item.State.String(), "")
+	case shown.TooLong:
+		return no("its arguments are too long to be read here", "mcprun approvals has them whole")
+	case now == "" || in.Shown != now:
+		return no("it is shown differently by now", "look at it again")
+	case !s.office.Codes(by.Who):
+		return no("no authenticator is set up, and this page takes no approval without its code", "mcprun approvals enroll")
+	}
+	proof, err := s.office.Prove(by.Who, in.Code)
+	if err != nil {
+		return err
+	}
+	if proof == approval.Unproven {
+		return no("the code proves nothing", "")
+	}
+	if err := s.office.Decide(in.ID, true, by.Who, proof, in.Why); err != nil {
+		return err
+	}
+	answer(w, struct{}{})
+	return nil
+}
+
 func (s *Server) deny(w http.ResponseWriter, r *http.Request, by session) error {
 	in, err := s.said(r)
 	if err == nil {
@@ -302,10 +358,14 @@ func (s *Server) said(r *http.Request) (said, error) {
 	if err := read(r, &in); err != nil {
 		return in, err
 	}
+	return in, in.check()
+}
+
+func (in said) check() error {
 	if len(in.Why) > maxWhy {
-		return in, &mcprun.Error{Class: mcprun.Usage, What: "deciding", Why: fmt.Sprintf("the reason is longer than %d bytes", maxWhy)}
+		return &mcprun.Error{Class: mcprun.Usage, What: "deciding", Why: fmt.Sprintf("the reason is longer than %d bytes", maxWhy)}
 	}
-	return in, nil
+	return nil
 }
 
 func (s *Server) find(id string) (approval.Item, error) {

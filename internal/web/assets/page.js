@@ -17,6 +17,7 @@ let state = { waiting: [], over: [] };
 let picked = null; // id
 let shown = null; // the call as the daemon showed it
 let busy = false;
+let typed = ""; // the reason so far, of the call that is drawn
 
 // ask sends one request; the token is a header, so that no other page can send it.
 async function ask(path, body) {
@@ -256,6 +257,8 @@ function draw(c) {
   out.push(el("details", "part", el("summary", "quiet", "Digests and details"), dl));
   const acts = el("div", "acts");
   acts.id = "acts";
+  typed = $("detail").dataset.id === c.id ? reason() : ""; // another look at the same call leaves it
+  $("detail").dataset.id = c.id;
   $("detail").replaceChildren(...out, acts);
 }
 
@@ -270,7 +273,7 @@ function button(cls, label, key, act) {
 function refresh(at) {
   if (!at || !shown || shown.id !== at.id) return;
   if (at.state === "waiting" && (at.last || undefined) !== (shown.last || undefined)) return void load(at.id);
-  const key = at.state + (at.yes || []).length;
+  const key = at.state + (at.yes || []).length + state.codes;
   const acts = $("acts");
   if (acts.dataset.key === key) return;
   acts.dataset.key = key;
@@ -279,20 +282,39 @@ function refresh(at) {
     acts.replaceChildren(el("span", "state " + at.state, at.state), el("span", "", [at.by && "by " + at.by, at.why].filter(Boolean).join(": ")));
     return;
   }
+  const focused = document.activeElement && document.activeElement.id;
   const why = el("input");
   why.id = "why";
+  why.value = $("why") ? reason() : typed;
   why.maxLength = 900;
-  why.placeholder = "the model is told it, and the record keeps it";
+  why.placeholder = "Enter denies with it";
   why.addEventListener("keydown", (e) => e.key === "Enter" && deny());
   const yes = at.needs > 1 ? el("span", "", (at.yes || []).length + " of " + at.needs + " said yes" + (at.yes ? ": " + at.yes.join(", ") : "")) : null;
   acts.replaceChildren(
     ...[
       yes,
       el("label", "", "Reason", why),
+      ...approving(),
       button("no", "Deny", "d", deny),
       button("no kill", "Deny and kill " + at.server, "x", kill),
     ].filter(Boolean),
   );
+  if (focused && acts.querySelector("#" + CSS.escape(focused))) $(focused).focus();
+}
+
+// approving is what a yes needs: the code of an authenticator, which no agent has.
+function approving() {
+  if (shown.tooLong) return [];
+  if (!state.codes) return [el("p", "enrol quiet", "To approve calls here, set up an authenticator: ", el("code", "", "mcprun approvals enroll"))];
+  const code = el("input");
+  code.id = "code";
+  code.value = $("code") ? $("code").value : "";
+  code.inputMode = "numeric";
+  code.autocomplete = "one-time-code";
+  code.maxLength = 9; // with spaces
+  code.placeholder = "123 456";
+  code.addEventListener("keydown", (e) => e.key === "Enter" && !e.repeat && approve());
+  return [el("label", "code", "Code", code), button("yes", "Approve", "a", approve)];
 }
 
 const reason = () => ($("why") ? $("why").value.trim() : "");
@@ -304,13 +326,34 @@ async function act(f) {
   document.querySelectorAll("button.act").forEach((b) => (b.disabled = true));
   try {
     say(await f(shown));
-    $("detail").focus({ preventScroll: true });
+    $("detail").focus({ preventScroll: true }); // not in a field: keys are commands again
   } catch (e) {
     say(e.name === "NotAllowedError" ? "The passkey was not used: nothing was decided." : e.message, true);
   } finally {
     busy = false;
     document.querySelectorAll("button.act").forEach((b) => (b.disabled = false));
   }
+}
+
+// approve says yes to what is shown, by its digest. Without a code it asks for one.
+function approve() {
+  const code = $("code").value.replaceAll(" ", "");
+  if (!/^[0-9]{6}$/.test(code)) {
+    say("Type the six digits that your authenticator shows.", true);
+    $("code").focus();
+    return;
+  }
+  act(async (c) => {
+    $("code").value = "";
+    try {
+      await ask("/api/approve", { id: c.id, why: reason(), shown: c.shown, code });
+    } catch (e) {
+      if (picked === c.id) await load(c.id); // it may be shown differently by now
+      if ($("code")) $("code").focus();
+      throw e;
+    }
+    return (c.needs > 1 ? "Your yes is recorded: " : "Approved: ") + c.server + "/" + c.id;
+  });
 }
 
 const deny = () =>
@@ -352,6 +395,7 @@ function tick() {
 const keysOf = {
   j: () => step(1),
   k: () => step(-1),
+  a: () => $("code") && $("code").focus(),
   d: () => $("why") && $("why").focus(),
   x: () => document.querySelector("button.kill") && kill(),
   o: () => document.querySelectorAll("#detail details").forEach((d) => (d.open = true)),
