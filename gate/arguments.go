@@ -21,6 +21,9 @@ type Grant struct {
 
 	Untrusted, Private, Sends manifest.Said
 	around                    surroundings
+
+	least    mcprun.Risk // what the operator's ceilings demand, where demanded says why
+	demanded string
 }
 
 // maxValues bounds how many values one check is given: more are generated, and a

@@ -76,7 +76,7 @@ func (p *Policy) Decide(c Call) mcprun.Decision {
 	case !e.granted:
 		return deny(mcprun.Block, RuleNotGranted, fmt.Sprintf("%s is pinned but server.yaml does not grant it", c.Tool), e.hint)
 	case e.tool == nil || e.tool.Risk == mcprun.Block:
-		return deny(mcprun.Block, RuleRiskBlock, fmt.Sprintf("server.yaml blocks %s", c.Tool), "")
+		return deny(mcprun.Block, RuleRiskBlock, e.tool.blocked(string(c.Tool)), "")
 	}
 	if e.grant.Justify {
 		if v := c.unjustified(); v != nil {

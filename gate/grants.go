@@ -9,10 +9,10 @@ import (
 	"github.com/mcprun/mcprun/manifest"
 )
 
-// PolicyOf is the policy that a server.yaml and its pins make, named by a digest of
-// both and of what else it was made from.
-func PolicyOf(s *manifest.Server, f *lock.File, also ...mcprun.Digest) (*Policy, []Problem) {
-	p, problems := NewPolicy(s.Name, f, Grants(s))
+// PolicyOf is the policy that a server.yaml and its pins make under the operator's
+// ceilings, named by a digest of all three. Without ceilings every tool is blocked.
+func PolicyOf(s *manifest.Server, f *lock.File, c *manifest.Ceilings) (*Policy, []Problem) {
+	p, problems := NewPolicy(s.Name, f, GrantsUnder(s, c))
 	p.around = around(s, "")
 	h := sha256.New()
 	raw, err := manifest.Marshal(s)
@@ -27,11 +27,20 @@ func PolicyOf(s *manifest.Server, f *lock.File, also ...mcprun.Digest) (*Policy,
 		return p, problems
 	}
 	h.Write(raw)
-	for _, d := range also {
-		h.Write([]byte("\n" + d))
-	}
+	h.Write([]byte("\n" + c.Digest()))
 	p.digest = mcprun.Digest("sha256:" + hex.EncodeToString(h.Sum(nil)))
 	return p, problems
+}
+
+// GrantsUnder is what a server.yaml says of its tools, and what the operator's ceilings
+// demand of them at least.
+func GrantsUnder(s *manifest.Server, c *manifest.Ceilings) map[mcprun.ToolName]Grant {
+	out := Grants(s)
+	for name, g := range out {
+		g.least, g.demanded = c.Least(s.Name, name)
+		out[name] = g
+	}
+	return out
 }
 
 // Grants is what a server.yaml says of its tools.

@@ -98,7 +98,7 @@ func newEntry(pinned lock.Tool, grant Grant, granted bool, alike string) entry {
 		propose, _ := Propose(pinned.Definition)
 		e.hint = fmt.Sprintf("add to server.yaml:\ntools:\n  %s: {risk: %s}", pinned.Name, propose)
 	default:
-		e.tool, e.shown = tool.unless(grant), e.pinned.Definition
+		e.tool, e.shown = tool.unless(grant).under(grant), e.pinned.Definition
 		if grant.Justify {
 			if e.shown, err = withJustification(e.pinned.Definition, tool.definition); err != nil {
 				e.withhold(RuleWithheld, fmt.Sprintf("%s is withheld: %v", pinned.Name, err), "take justification out of server.yaml, or set risk: high")
@@ -123,6 +123,24 @@ func (t *Tool) unless(g Grant) *Tool {
 	raised := *t
 	raised.Risk, raised.raised = mcprun.High, why
 	return &raised
+}
+
+// under raises a tool to the class that the operator's ceilings demand.
+func (t *Tool) under(g Grant) *Tool {
+	if g.demanded == "" || mcprun.Stricter(t.Risk, g.least) == t.Risk {
+		return t
+	}
+	raised := *t
+	raised.Risk, raised.raised = g.least, g.demanded
+	return &raised
+}
+
+// blocked says who blocks a tool.
+func (t *Tool) blocked(it string) string {
+	if t == nil || t.granted == mcprun.Block || t.raised == "" {
+		return "server.yaml blocks " + it
+	}
+	return it + ": " + t.raised
 }
 
 func (e *entry) withhold(rule, reason, hint string) {

@@ -33,7 +33,7 @@ const (
 	RuleCondition = "rule"
 	// RuleScore holds a call, or makes it medium, for the sum of what speaks against it.
 	RuleScore = "risk.score"
-	// RuleRiskBlock denies a tool that server.yaml blocks.
+	// RuleRiskBlock denies a tool that server.yaml or policy.yaml blocks.
 	RuleRiskBlock = "risk.block"
 )
 

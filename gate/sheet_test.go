@@ -129,7 +129,7 @@ func TestTraits(t *testing.T) {
 		if !strings.Contains(extra, "inputSchema") {
 			extra += `,"inputSchema":{"type":"object"}`
 		}
-		p, problems := PolicyOf(m, pinned(t, jsontext.Value(`{"name":"`+row.tool+`"`+extra+`}`)))
+		p, problems := PolicyOf(m, pinned(t, jsontext.Value(`{"name":"`+row.tool+`"`+extra+`}`)), manifest.DefaultCeilings())
 		if len(problems) > 0 {
 			t.Fatal(problems)
 		}

@@ -22,7 +22,7 @@ func (p *Policy) Summary() []ToolState {
 		case !e.granted:
 			s.State, s.Why = "not granted", "server.yaml does not name it"
 		case !e.listed():
-			s.State, s.Why = "blocked", "server.yaml blocks it"
+			s.State, s.Why = "blocked", e.tool.blocked("it")
 		default:
 			s.Risk = e.tool.Risk
 			if e.tool.raised != "" {

@@ -1,7 +1,6 @@
 package manifest
 
 import (
-	"slices"
 	"time"
 
 	"github.com/mcprun/mcprun"
@@ -147,9 +146,4 @@ func (c *Ceilings) Least(server mcprun.ServerName, tool mcprun.ToolName) (least 
 		}
 	}
 	return least, why
-}
-
-// May reports whether the ceilings let this principal approve.
-func (a Approval) May(p mcprun.Principal) bool {
-	return a.Needs > 0 && (a.Approvers == nil || slices.Contains(a.Approvers, p))
 }

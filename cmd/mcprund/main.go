@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"os/user"
+	"path/filepath"
 	"strconv"
 	"syscall"
 
@@ -48,6 +49,7 @@ func run(args []string, stderr io.Writer) error {
 	flags.StringVar(&opts.Dirs.Data, "data", paths.DefaultData, "folder for images, the record and the kill switches")
 	flags.StringVar(&opts.Containerd, "containerd", "", "address of the host's containerd instead of a private one")
 	flags.StringVar(&opts.Programs, "programs", "", "folder of containerd, its shim, runc and mcprun-init (default: mcprund's own)")
+	flags.StringVar(&opts.Policy, "policy", paths.DefaultPolicy, "policy.yaml, the ceilings for all servers; at its default place it may be missing")
 	operators := flags.String("operators", "", "users and @groups that may do everything, besides root: alice,@mcp-admins")
 	clients := flags.String("clients", "", "users and @groups that may list servers and connect to them")
 	page := flags.String("web", fmt.Sprintf("localhost:%d", web.DefaultPort), "where the approval page is, on loopback: localhost:PORT, or off")
@@ -87,6 +89,10 @@ func run(args []string, stderr io.Writer) error {
 		if opts.Programs, err = daemon.Programs(); err != nil {
 			return err
 		}
+	}
+	flags.Visit(func(f *flag.Flag) { opts.PolicyNamed = opts.PolicyNamed || f.Name == "policy" })
+	if opts.Policy, err = filepath.Abs(opts.Policy); err != nil {
+		return &mcprun.Error{Class: mcprun.Usage, What: err.Error()}
 	}
 	opts.Log = slog.New(slog.NewTextHandler(stderr, nil))
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)

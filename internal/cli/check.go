@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -15,35 +17,54 @@ import (
 )
 
 func (a *App) checkCommand() *cobra.Command {
-	return &cobra.Command{
+	var file string
+	c := &cobra.Command{
 		Use: "check SERVER.YAML", Short: "read a server.yaml and its pins without starting anything", Args: cobra.ExactArgs(1),
+		Long: "Read a server.yaml and the pins beside it, and hold it against the operator's ceilings: the daemon's, or where none answers those that it would read.\nThe exit code is 3 if it asks for more than they allow.",
 		RunE: func(_ *cobra.Command, args []string) error {
 			_, m, err := readManifest(args[0])
 			if err != nil {
 				return err
 			}
-			notes, err := checkPins(args[0], m)
+			ceilings, note, err := a.ceilings(file)
 			if err != nil {
 				return err
 			}
-			return a.print(map[string]any{"server": m.Name, "notes": notes}, func(w io.Writer) {
+			notes, err := checkPins(args[0], m, ceilings)
+			if err != nil {
+				return err
+			}
+			if note != "" {
+				notes = append(notes, note)
+			}
+			asks, err := beyond(ceilings, m, args[0])
+			if err != nil {
+				return err
+			}
+			err = a.print(map[string]any{"server": m.Name, "notes": notes, "beyond": asks}, func(w io.Writer) {
 				fmt.Fprintf(w, "%s is valid: server %s, %d tools granted\n", args[0], m.Name, len(m.Tools))
 				for _, n := range notes {
 					fmt.Fprintln(w, "  note:", n)
 				}
 			})
+			if err != nil {
+				return err
+			}
+			return refusedBy(map[string][]string{args[0]: asks}, args)
 		},
 	}
+	policyFlag(c, &file, daemonsPolicy)
+	return c
 }
 
-func checkPins(path string, m *manifest.Server) ([]string, error) {
+func checkPins(path string, m *manifest.Server, c *manifest.Ceilings) ([]string, error) {
 	notes := []string{}
 	for _, n := range m.Notes {
 		notes = append(notes, fmt.Sprintf("line %d: %s", n.Line, n.Text))
 	}
 	raw, err := os.ReadFile(lockPath(path))
 	if errors.Is(err, os.ErrNotExist) {
-		return append(notes, "nothing is pinned yet: mcprun lock "+path), nil
+		return append(append(notes, raised(m, c)...), "nothing is pinned yet: mcprun lock "+path), nil
 	}
 	if err != nil {
 		return nil, err
@@ -52,7 +73,7 @@ func checkPins(path string, m *manifest.Server) ([]string, error) {
 	if err != nil {
 		return nil, &mcprun.Error{Class: mcprun.Usage, What: "reading " + lockPath(path), Err: err, Hint: "mcprun lock " + path}
 	}
-	policy, problems := gate.NewPolicy(m.Name, f, gate.Grants(m))
+	policy, problems := gate.PolicyOf(m, f, c)
 	for _, p := range problems {
 		notes = append(notes, fmt.Sprintf("tool %s: %v", p.Tool, p.Err))
 	}
@@ -60,6 +81,20 @@ func checkPins(path string, m *manifest.Server) ([]string, error) {
 		if t.State == "granted" && t.Why != "" {
 			notes = append(notes, fmt.Sprintf("tool %s counts as %s; %s", t.Name, t.Risk, t.Why))
 		}
+		if g, ok := m.Tools[t.Name]; ok && t.State == "blocked" && g.Risk != mcprun.Block {
+			notes = append(notes, fmt.Sprintf("tool %s is blocked; %s", t.Name, t.Why))
+		}
 	}
 	return notes, nil
+}
+
+// raised says which tools the ceilings raise, of a server whose tools are not pinned.
+func raised(m *manifest.Server, c *manifest.Ceilings) []string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(m.Tools)) {
+		if least, why := c.Least(m.Name, name); least < m.Tools[name].Risk {
+			out = append(out, fmt.Sprintf("tool %s counts as %s; raised: %s", name, least, why))
+		}
+	}
+	return out
 }

@@ -16,21 +16,22 @@ import (
 	"github.com/mcprun/mcprun/internal/decided"
 	"github.com/mcprun/mcprun/internal/policytest"
 	"github.com/mcprun/mcprun/lock"
+	"github.com/mcprun/mcprun/manifest"
 )
 
 func (a *App) policyCommand() *cobra.Command {
-	c := &cobra.Command{Use: "policy", Short: "propose, and try, what server.yaml files allow"}
-	c.AddCommand(a.policyInitCommand(), a.policyTestCommand(), a.policyReplayCommand())
+	c := &cobra.Command{Use: "policy", Short: "the operator's ceilings, and propose and try what server.yaml files allow"}
+	c.AddCommand(a.policyInitCommand(), a.policyCheckCommand(), a.policyShowCommand(), a.policyReloadCommand(), a.policyTestCommand(), a.policyReplayCommand())
 	return c
 }
 
 func (a *App) policyTestCommand() *cobra.Command {
-	var file string
+	var file, ceilings string
 	c := &cobra.Command{
 		Use: "test --cases FILE SERVER.YAML...", Short: "replay labelled calls offline and print each wrong answer", Args: cobra.MinimumNArgs(1),
 		Long: "Judge every call of the file by the server.yaml that has its server's name, without starting anything. Each line of FILE is a JSON object:\nserver, tool_name, arguments, expected (allow, approve or block), id, and, where the server is not locked, tool_description and input_schema.\nA call of a tool that demands a justification need not have one.\nThe exit code is 1 if an answer is not the expected one.",
 		RunE: func(_ *cobra.Command, args []string) error {
-			report, err := runPolicyTest(file, args)
+			report, err := runPolicyTest(file, ceilings, args)
 			if err != nil {
 				return err
 			}
@@ -43,14 +44,16 @@ func (a *App) policyTestCommand() *cobra.Command {
 	}
 	c.Flags().StringVar(&file, "cases", "", "the `file` with one call a line")
 	c.MarkFlagRequired("cases")
+	policyFlag(c, &ceilings, "the defaults")
 	return c
 }
 
 func (a *App) policyReplayCommand() *cobra.Command {
 	var any bool
+	var file string
 	c := &cobra.Command{
 		Use: "replay SERVER.YAML", Short: "judge the recorded calls of a server again", Args: cobra.ExactArgs(1),
-		Long: "Judge every decision in the record that was made with this server.yaml and its pins again, with what went before each call as the record has it: it must come out the same byte for byte.\nWith --any-policy also those that were made with another one: what a changed policy would have decided. The exit code is 1 if one differs.",
+		Long: "Judge every decision in the record that was made with this server.yaml, its pins and the ceilings in force again, with what went before each call as the record has it: it must come out the same byte for byte.\nWith --any-policy also those that were made with another one: what a changed policy would have decided. The exit code is 1 if one differs.",
 		RunE: func(_ *cobra.Command, args []string) error {
 			p, err := readPolicy(args[0])
 			if err != nil {
@@ -58,6 +61,13 @@ func (a *App) policyReplayCommand() *cobra.Command {
 			}
 			if p.Lock == nil {
 				return &mcprun.Error{Class: mcprun.Usage, What: "replaying calls", Why: "the server's tools are not pinned", Hint: "mcprun lock " + args[0]}
+			}
+			var note string
+			if p.Ceilings, note, err = a.ceilings(file); err != nil {
+				return err
+			}
+			if note != "" {
+				fmt.Fprintln(a.Err, "mcprun:", note)
 			}
 			report, err := a.replay(p, any)
 			if err != nil {
@@ -72,12 +82,13 @@ func (a *App) policyReplayCommand() *cobra.Command {
 			return nil
 		},
 	}
+	policyFlag(c, &file, daemonsPolicy)
 	c.Flags().BoolVar(&any, "any-policy", false, "also calls that were decided with another policy")
 	return c
 }
 
 func (a *App) replay(p policytest.Policy, any bool) (decided.Report, error) {
-	policy, _ := gate.PolicyOf(p.Server, p.Lock)
+	policy, _ := gate.PolicyOf(p.Server, p.Lock, p.Ceilings)
 	judge := decided.NewJudge(policy, any)
 	r, err := audit.NewReader(a.dirs.Audit())
 	if err != nil {
@@ -111,7 +122,15 @@ func (a *App) showReplay(w io.Writer, r decided.Report) {
 	}
 }
 
-func runPolicyTest(file string, manifests []string) (policytest.Report, error) {
+func runPolicyTest(file, ceilings string, manifests []string) (policytest.Report, error) {
+	under := manifest.DefaultCeilings()
+	if ceilings != "" {
+		c, err := readCeilings(ceilings)
+		if err != nil {
+			return policytest.Report{}, err
+		}
+		under = c
+	}
 	f, err := os.Open(file)
 	if err != nil {
 		return policytest.Report{}, &mcprun.Error{Class: mcprun.Usage, What: "reading the cases", Err: err}
@@ -127,6 +146,7 @@ func runPolicyTest(file string, manifests []string) (policytest.Report, error) {
 		if err != nil {
 			return policytest.Report{}, err
 		}
+		p.Ceilings = under
 		policies = append(policies, p)
 	}
 	return policytest.Run(cases, policies)

@@ -37,7 +37,10 @@ const (
 	OpPage      Op = "page"      // an address of the approval page
 	OpEgress    Op = "egress"    // what a server reached or tried to reach
 	OpConnect   Op = "connect"
-	OpShutdown  Op = "shutdown"
+
+	OpCeilings       Op = "ceilings"        // what the operator's policy.yaml allows
+	OpReloadCeilings Op = "reload-ceilings" // read it again
+	OpShutdown       Op = "shutdown"
 )
 
 // forClients are the requests that the client role may make.
@@ -87,6 +90,7 @@ type Result struct {
 	Inspect   *Inspection    `json:"inspect,omitzero"`
 	Lock      []byte         `json:"lock,omitzero"`
 	Egress    *Egress        `json:"egress,omitzero"`
+	Ceilings  *Ceilings      `json:"ceilings,omitzero"`
 }
 
 // Version is what the daemon is made of.
@@ -185,6 +189,24 @@ type RuleChange struct {
 	Server  mcprun.ServerName `json:"server"`
 	Added   []string          `json:"added"`
 	Removed []string          `json:"removed"`
+}
+
+// Ceilings are the operator's that are in force.
+type Ceilings struct {
+	File   string              `json:"file,omitzero"` // none: the defaults hold
+	Reads  string              `json:"reads"`         // where the daemon looks for the file
+	Digest mcprun.Digest       `json:"digest"`
+	Since  time.Time           `json:"since"`
+	Source []byte              `json:"source,omitzero"` // the file as it was read
+	Text   string              `json:"text"`            // the same with its defaults written out
+	Broken *BrokenCeilings     `json:"broken,omitzero"`
+	Ended  []mcprun.ServerName `json:"ended,omitzero"` // reload: servers that asked for more
+}
+
+// BrokenCeilings says that there is a newer policy.yaml, which is not in force.
+type BrokenCeilings struct {
+	Why   string    `json:"why"`
+	Since time.Time `json:"since"` // when it was first seen
 }
 
 // Approval is a call that waits for a human, or waited.

@@ -60,12 +60,16 @@ func (d *Daemon) settle(id string, yes bool, by mcprun.Principal, proof approval
 	return item, &mcprun.Error{Class: mcprun.Failed, What: "deciding about " + id, Err: err, Hint: "mcprun approvals"}
 }
 
-// approvalRules are the rules of this moment. Where a second factor is set up every
+// approvalRules are the rules of this moment, as the operator's ceilings have them.
+// Where a second factor is set up every
 // approval needs a proof: without it, whoever has none would be the way around it.
 func (d *Daemon) approvalRules() approval.Rules {
-	r := approval.DefaultRules()
-	r.Proof = r.Proof || d.factor.Enrolled()
-	return r
+	c := d.ceilings()
+	if c == nil {
+		return approval.Rules{}
+	}
+	a := c.Approval
+	return approval.Rules{Approvers: a.Approvers, Needs: a.Needs, FourEyes: a.FourEyes, Proof: a.Proof || d.factor.Enrolled()}
 }
 
 // enroll sets up the second factor, or a new one in its place.

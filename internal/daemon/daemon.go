@@ -49,9 +49,12 @@ type Options struct {
 	Programs   string // folder of containerd, its shim, runc and mcprun-init
 	Containerd string // the host's containerd; "" for a private one
 	Access     control.Access
-	Version    string
-	Page       Page
-	Log        *slog.Logger
+	Policy     string // path of policy.yaml
+	// PolicyNamed says that somebody named Policy, so that it must be there.
+	PolicyNamed bool
+	Version     string
+	Page        Page
+	Log         *slog.Logger
 }
 
 // Daemon is a running daemon.
@@ -72,6 +75,7 @@ type Daemon struct {
 	lives    atomic.Uint64 // that placeholders were made for
 	pasts    pasts
 	page     page
+	law      law
 
 	mu      sync.Mutex
 	servers map[mcprun.ServerName]*server
@@ -87,6 +91,9 @@ func Run(ctx context.Context, opts Options, ready func()) error {
 		return err
 	}
 	defer unlock()
+	hangup := make(chan os.Signal, 1) // from here on, since a hang-up would end the process
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
 	d := &Daemon{opts: opts, stop: stop, servers: make(map[mcprun.ServerName]*server), seen: egress.NewSeen(), resolver: &net.Resolver{PreferGo: true}}
 	if err := raiseFiles(); err != nil {
 		opts.Log.Warn("few files can be open at a time, and connections of many servers may have to wait; raise it with LimitNOFILE= or ulimit -Hn", "err", err)
@@ -105,6 +112,7 @@ func Run(ctx context.Context, opts Options, ready func()) error {
 	failpoint.Hit("daemon.listening")
 	go srv.Serve(ctx)
 	go d.watchSignal(ctx)
+	go d.watchHangup(ctx, hangup)
 	d.opts.Log.Info("ready", "socket", opts.Dirs.Socket(), "pid", os.Getpid())
 	ready()
 	<-ctx.Done()
@@ -155,6 +163,21 @@ func (d *Daemon) watchSignal(ctx context.Context) {
 	}
 }
 
+// watchHangup reads policy.yaml again on SIGHUP, apart from watchSignal: a reload can
+// wait for servers to end, and a kill waits for nothing.
+func (d *Daemon) watchHangup(ctx context.Context, hangup <-chan os.Signal) {
+	for {
+		select {
+		case <-hangup:
+			if _, err := d.reloadCeilings("SIGHUP"); err != nil {
+				d.opts.Log.Error("reloading policy.yaml", "err", err)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // claim makes the two folders and takes the lock that one daemon at a time holds.
 func claim(dirs paths.Dirs) (release func(), err error) {
 	for dir, mode := range map[string]os.FileMode{dirs.Run: 0o755, dirs.Data: 0o711} {
@@ -188,6 +211,9 @@ func (d *Daemon) open(ctx context.Context) error {
 	if d.factor, err = approval.OpenFactor(d.opts.Dirs.Factor(), timeNow); err != nil {
 		return err
 	}
+	if err := d.openCeilings(); err != nil {
+		return err
+	}
 	d.desk = approval.New(d.record, timeNow)
 	d.desk.Rules = d.approvalRules
 	since := timeNow().Add(-approval.Life)
@@ -212,7 +238,7 @@ func (d *Daemon) open(ctx context.Context) error {
 // recordStart says that a new life begins and which switches it finds thrown:
 // one may have been thrown with no daemon there to record it.
 func (d *Daemon) recordStart() error {
-	rec := &audit.Record{Type: audit.TypeDaemonStart, Who: d.opts.Version, Detail: map[string]string{"pid": fmt.Sprint(os.Getpid())}}
+	rec := &audit.Record{Type: audit.TypeDaemonStart, Who: d.opts.Version, Detail: map[string]string{"pid": fmt.Sprint(os.Getpid()), detailCeilings: string(d.ceilings().Digest()), "policy": d.law.now.Load().file}}
 	if err := d.record.AppendDurable(rec); err != nil {
 		return fmt.Errorf("recording the start: %w", err)
 	}

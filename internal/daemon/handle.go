@@ -81,6 +81,14 @@ func (d *Daemon) do(ctx context.Context, c *control.Call) (*control.Result, erro
 		return d.egress(c)
 	case control.OpConnect:
 		return d.connect(c)
+	case control.OpCeilings:
+		return &control.Result{Ceilings: d.shownCeilings()}, nil
+	case control.OpReloadCeilings:
+		shown, err := d.reloadCeilings(c.Peer.Principal())
+		if err != nil {
+			return nil, err
+		}
+		return &control.Result{Ceilings: shown}, nil
 	case control.OpShutdown:
 		d.stop()
 		return &control.Result{}, nil
@@ -256,6 +264,9 @@ func (d *Daemon) lock(ctx context.Context, c *control.Call) (*control.Result, er
 	if k, killed := d.switches.Check(def.m.Name, ""); killed {
 		return nil, killedError(doing, k)
 	}
+	if err := d.within(doing, def); err != nil {
+		return nil, err
+	}
 	s, err := d.server(def.m.Name, true)
 	if err != nil {
 		return nil, err
@@ -297,6 +308,14 @@ func (d *Daemon) connect(c *control.Call) (*control.Result, error) {
 	doing := "connecting to " + string(c.Server)
 	if k, killed := d.switches.Check(c.Server, ""); killed {
 		return nil, killedError(doing, k)
+	}
+	s.mu.Lock()
+	def := s.spec
+	s.mu.Unlock()
+	if def != nil {
+		if err := d.within(doing, def); err != nil {
+			return nil, err
+		}
 	}
 	if c.Files && len(c.Received) != 2 {
 		return nil, &mcprun.Error{Class: mcprun.Usage, What: doing, Why: "stdin and stdout did not come along"}

@@ -47,6 +47,9 @@ func (s *server) reload(def *definition, who mcprun.Principal) (*control.RuleCha
 	if keys := needStart(old, def); len(keys) > 0 {
 		return nil, &mcprun.Error{Class: mcprun.Denied, What: doing, Why: "only egress can be changed while it runs, and there changed: " + strings.Join(keys, ", "), Hint: again}
 	}
+	if err := s.d.within(doing, def); err != nil {
+		return nil, err
+	}
 	policy, err := def.m.Policy()
 	if err != nil {
 		return nil, withContext(doing, err)
@@ -66,7 +69,9 @@ func (s *server) reload(def *definition, who mcprun.Principal) (*control.RuleCha
 	s.mu.Lock()
 	s.spec = def
 	s.mu.Unlock()
-	return change, nil
+	// A new rule can be a way out, which the risk of calls depends on; and the ceilings
+	// may have changed since they were looked at.
+	return change, s.enforce(who)
 }
 
 // needStart names what differs between two definitions and is not read again

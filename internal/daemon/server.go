@@ -58,6 +58,10 @@ type running struct {
 	net  *network      // nil while locking: then there is none at all
 	done chan struct{} // closed when it is cleaned up
 	once sync.Once
+
+	judging sync.Mutex   // guards what follows, and the order in which policies are set
+	base    *gate.Policy // of server.yaml, its pins and the ceilings
+	current *lock.File   // what the tools are now; nil if that is not known
 }
 
 func (s *server) acquire() { s.op <- struct{}{} }
@@ -96,6 +100,9 @@ func (s *server) start(ctx context.Context, def *definition, who mcprun.Principa
 	}
 	if k, killed := s.d.switches.Check(s.name, ""); killed {
 		return killedError(doing, k)
+	}
+	if err := s.d.within(doing, def); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, imageTimeout+def.m.Timeouts.Start)
 	defer cancel()
@@ -142,7 +149,7 @@ func (s *server) bringUp(ctx context.Context, def *definition, who mcprun.Princi
 	}
 	id := newInstanceID(s.name)
 	rec := &audit.Record{Type: audit.TypeStart, Server: s.name, Instance: id, Principal: who,
-		Detail: startDetail(def, image)}
+		Detail: startDetail(def, image, s.d.ceilings())}
 	if err := s.d.record.AppendDurable(rec); err != nil {
 		return fmt.Errorf("it cannot be recorded: %w", err)
 	}
@@ -159,10 +166,10 @@ func (s *server) bringUp(ctx context.Context, def *definition, who mcprun.Princi
 	return nil
 }
 
-// startDetail is what the record says of a start: what runs, and which secrets the
-// container holds itself.
-func startDetail(def *definition, image runtime.Image) map[string]string {
-	d := map[string]string{"image": string(image.Digest), "profile": string(def.profile.Digest()), "file": def.file}
+// startDetail is what the record says of a start: what runs, under which ceilings, and
+// which secrets the container holds itself.
+func startDetail(def *definition, image runtime.Image, c *manifest.Ceilings) map[string]string {
+	d := map[string]string{"image": string(image.Digest), "profile": string(def.profile.Digest()), "file": def.file, detailCeilings: string(c.Digest())}
 	if held := handedOver(def.m); len(held) > 0 {
 		d["credentials-in-container"] = strings.Join(held, " ")
 	}
@@ -253,11 +260,11 @@ func (s *server) publish(run *running, def *definition, g upstream.Greeting, cur
 	if why := hiddenText(current); why != "" {
 		return &mcprun.Error{Class: mcprun.Denied, What: "starting " + string(s.name), Why: why, Hint: "look at " + def.file + "'s lock file; no server needs hidden text"}
 	}
-	policy, problems := gate.PolicyOf(def.m, def.lock)
-	for _, p := range problems {
+	run.current = current
+	for _, p := range s.judge(run, def) {
 		s.log.add(fmt.Sprintf("[mcprun: tool %s: %v]", p.Tool, p.Err))
 	}
-	run.life.SetPolicy(s.changed(policy, def.lock, current, run))
+	s.noteChanges(def.lock, current, run)
 	run.life.Image, run.life.Patience = def.lock.Image, def.m.Timeouts.Approval
 	run.life.Untrusted, run.life.Approvers = make(map[mcprun.ToolName]bool), make(map[mcprun.ToolName]int)
 	for name, t := range def.m.Tools {
@@ -278,7 +285,7 @@ func (s *server) publish(run *running, def *definition, g upstream.Greeting, cur
 	s.mu.Unlock()
 	s.front.Begin(run.life)
 	failpoint.Hit("daemon.published")
-	go s.recheck(run, def, policy, g, again)
+	go s.recheck(run, def, g, again)
 	go func() {
 		select {
 		case <-run.inst.Done():
@@ -290,7 +297,8 @@ func (s *server) publish(run *running, def *definition, g upstream.Greeting, cur
 	if k, killed := s.d.switches.Check(s.name, ""); killed {
 		return &front.KilledError{Kill: k}
 	}
-	return nil
+	// And so did a reload of the ceilings.
+	return s.enforce("daemon")
 }
 
 // warm starts the parser of PostgreSQL where a check needs it: the first call would
@@ -319,12 +327,11 @@ func hiddenText(f *lock.File) string {
 	return ""
 }
 
-// changed withholds each tool that is not as it was pinned, and records it.
-func (s *server) changed(p *gate.Policy, pinned, current *lock.File, run *running) *gate.Policy {
+// noteChanges records each tool that is not as it was pinned, and so withheld.
+func (s *server) noteChanges(pinned, current *lock.File, run *running) {
 	for _, c := range lock.Compare(pinned, current) {
 		s.d.record.Append(&audit.Record{Type: audit.TypeToolChange, Server: s.name, Instance: run.inst.ID, Reason: lock.Text([]lock.Change{c})})
 	}
-	return p.Changed(current)
 }
 
 // recheckPause keeps a server that reports changes without end from costing more
@@ -332,7 +339,7 @@ func (s *server) changed(p *gate.Policy, pinned, current *lock.File, run *runnin
 const recheckPause = time.Second
 
 // recheck lists the tools anew when the server says they changed.
-func (s *server) recheck(run *running, def *definition, policy *gate.Policy, g upstream.Greeting, again <-chan struct{}) {
+func (s *server) recheck(run *running, def *definition, g upstream.Greeting, again <-chan struct{}) {
 	for {
 		select {
 		case <-run.done:
@@ -346,10 +353,9 @@ func (s *server) recheck(run *running, def *definition, policy *gate.Policy, g u
 			current = nil // what cannot be compared is not as it was pinned
 		}
 		if current != nil {
-			run.life.SetPolicy(s.changed(policy, def.lock, current, run))
-		} else {
-			run.life.SetPolicy(policy.Changed(nil))
+			s.noteChanges(def.lock, current, run)
 		}
+		run.found(current)
 		s.front.ToolsChanged()
 		select {
 		case <-run.done:

@@ -58,7 +58,7 @@ func policy(t testing.TB, text string) *gate.Policy {
 	if err := f.Seal(); err != nil {
 		t.Fatal(err)
 	}
-	p, problems := gate.PolicyOf(m, f)
+	p, problems := gate.PolicyOf(m, f, manifest.DefaultCeilings())
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}

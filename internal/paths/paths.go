@@ -12,6 +12,8 @@ import (
 const (
 	DefaultRun  = "/run/mcprun"
 	DefaultData = "/var/lib/mcprun"
+	// DefaultPolicy is the operator's policy.yaml.
+	DefaultPolicy = "/etc/mcprun/policy.yaml"
 )
 
 // Dirs are the two folders of one daemon: Run is lost at a reboot, Data is kept.

@@ -91,10 +91,12 @@ func Read(r io.Reader) ([]Case, error) {
 	return out, nil
 }
 
-// Policy is one server.yaml with its pins; Lock is nil where there are none.
+// Policy is one server.yaml with its pins, under the operator's ceilings; Lock is nil
+// where there are none. Without Ceilings every call is refused.
 type Policy struct {
-	Server *manifest.Server
-	Lock   *lock.File
+	Server   *manifest.Server
+	Lock     *lock.File
+	Ceilings *manifest.Ceilings
 }
 
 // Result is what became of one case.
@@ -188,7 +190,7 @@ func before(c Case, policies map[string]Policy) (gate.Taint, error) {
 		if err != nil {
 			return taint, err
 		}
-		policy, _ := gate.NewPolicy(p.Server.Name, pins, gate.Grants(p.Server))
+		policy, _ := gate.NewPolicy(p.Server.Name, pins, gate.GrantsUnder(p.Server, p.Ceilings))
 		said, err := instructions(step.Result)
 		if err != nil {
 			return taint, err
@@ -220,7 +222,7 @@ func judge(c Case, p Policy, taint gate.Taint) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	policy, _ := gate.NewPolicy(p.Server.Name, pins, gate.Grants(p.Server))
+	policy, _ := gate.NewPolicy(p.Server.Name, pins, gate.GrantsUnder(p.Server, p.Ceilings))
 	args := jsontext.Value(c.Arguments)
 	if string(args) == "null" {
 		args = nil
