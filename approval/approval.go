@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -153,6 +154,7 @@ func (d *Desk) Ask(i Item) (Item, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.sweep()
+	i.Preview = cutPreview(i.Preview)
 	if e := d.open[i.Binding]; e != nil {
 		if e.State == Waiting {
 			e.Needs = max(e.Needs, d.rules().needs(i)) // its tool may ask for more by now
@@ -174,6 +176,9 @@ func (d *Desk) Ask(i Item) (Item, error) {
 			rec.Detail[k] = v
 		}
 	}
+	if i.Preview != "" {
+		rec.Who, rec.Why = previewBy, i.Preview
+	}
 	audit.NoteRisk(rec, i.Score, i.Risks)
 	audit.NoteJustification(rec, i.Stated)
 	if err := d.record.AppendDurable(rec); err != nil {
@@ -181,6 +186,42 @@ func (d *Desk) Ask(i Item) (Item, error) {
 	}
 	d.add(i)
 	return i, nil
+}
+
+// previewBy is whose words the record of a question has, where there is a preview.
+const previewBy = "dry run"
+
+// PreviewIn is the preview that the record of a question keeps.
+func PreviewIn(r *audit.Record) string {
+	if r.Type == audit.TypePending && r.Who == previewBy {
+		return r.Why
+	}
+	return ""
+}
+
+// maxPreview bounds what is kept of a preview: what is shown is what the record keeps
+// whole (audit.MaxText), as JSON writes it, with the note that it was cut.
+const maxPreview = audit.MaxText - 64
+
+// cutPreview cuts a preview to what is kept, and says so in its last line.
+func cutPreview(text string) string {
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	size := 0
+	for i, r := range text {
+		quoted, _ := jsontext.AppendQuote(nil, string(r))
+		if size += len(quoted) - len(`""`); size > maxPreview {
+			return fmt.Sprintf("%s\n(cut: there are %d bytes more)", text[:i], len(text)-i)
+		}
+	}
+	return text
+}
+
+// Open reports whether a call with this binding lies on the desk already.
+func (d *Desk) Open(b Binding) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.sweep()
+	return d.open[b] != nil
 }
 
 func newID() string {

@@ -3,6 +3,7 @@ package approval
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -199,5 +200,28 @@ func TestExpiredOverARestart(t *testing.T) {
 	}
 	if got := say(t, restored, again.ID, true, "uid:2"); got.State != Approved {
 		t.Errorf("the new one: %s", got.State)
+	}
+}
+
+// What a dry run said is on the disk with the question, as it was shown.
+func TestPreviewIsKept(t *testing.T) {
+	d, r, c := desk()
+	i := item("x")
+	i.Preview = strings.Repeat("\u202e\"é\n", 5000) + "\xff"
+	shown, err := d.Ask(i)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(shown.Preview) > audit.MaxText || !strings.Contains(shown.Preview, "(cut: there are ") {
+		t.Errorf("%d bytes are shown", len(shown.Preview))
+	}
+	raw, err := audit.Body(r.all[0])
+	if quoted, _ := jsontext.AppendQuote(nil, shown.Preview); err != nil || !strings.Contains(string(raw), string(quoted)) {
+		t.Errorf("the record does not have all of it: %v", err)
+	}
+	again := New(r, c.now)
+	again.Restore(r.all[0])
+	if got, err := again.Get(shown.ID); err != nil || got.Preview != shown.Preview {
+		t.Errorf("after a crash: %v, %d bytes", err, len(got.Preview))
 	}
 }

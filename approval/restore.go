@@ -26,6 +26,7 @@ func (d *Desk) Restore(r *audit.Record) {
 		i.Score, i.Risks = audit.Risk(r)
 		i.Stated = audit.Justification(r)
 		i.Needs, _ = strconv.Atoi(r.Detail[detailNeeds]) // without it, one: as it was when the record was made
+		i.Preview = PreviewIn(r)
 		d.add(i)
 	case audit.TypeApproval:
 		if e := d.items[id]; e != nil && e.State == Waiting {

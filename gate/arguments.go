@@ -15,7 +15,8 @@ import (
 // Grant is what server.yaml says of one tool. The zero Grant blocks it.
 type Grant struct {
 	Risk      mcprun.Risk
-	Justify   bool // a call has to say what it is for
+	Justify   bool             // a call has to say what it is for
+	Preview   []manifest.Fixed // what makes a call a dry run; nil: nothing does
 	Arguments []argument.Attached
 	Rules     []when.Rule
 

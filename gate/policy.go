@@ -105,6 +105,10 @@ func newEntry(pinned lock.Tool, grant Grant, granted bool, alike string) entry {
 				return e
 			}
 		}
+		if why := e.tool.unfitPreview(grant.Preview); why != "" {
+			e.withhold(RuleWithheld, fmt.Sprintf("%s is withheld: %s", pinned.Name, why), "name what makes it a dry run, or take preview out of server.yaml")
+			return e
+		}
 		e.traits = traits(grant, e.tool, tool.definition)
 		e.scanned = slices.ContainsFunc(grant.Arguments, func(a argument.Attached) bool {
 			_, ok := a.Check.(wordchecks.Secrets)

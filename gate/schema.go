@@ -225,6 +225,20 @@ func (s *schema) check(v any) *violation {
 	return s.validate(v)
 }
 
+// faults are what the library finds, each at its place; none if it fails.
+func (s *schema) faults(v any) (out []fault) {
+	defer func() {
+		if recover() != nil {
+			out = nil
+		}
+	}()
+	var bad *jsonschema.ValidationError
+	if !errors.As(s.compiled.Validate(v), &bad) {
+		return nil
+	}
+	return leaves(bad, v)
+}
+
 // validate runs the library; a panic in it refuses the value.
 func (s *schema) validate(v any) (out *violation) {
 	defer func() {

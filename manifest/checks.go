@@ -44,6 +44,7 @@ func runChecks(s *Server, r *report) {
 		checkToolNames,
 		checkRisks,
 		checkApprovers,
+		checkPreviews,
 		checkArguments,
 		checkRules,
 		checkEgress,

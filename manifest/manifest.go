@@ -124,8 +124,15 @@ type Tool struct {
 	Sends     Said                // what it is given can leave the machine
 	Justify   bool                // a call has to say what it is for
 	Approvers int                 // how many have to approve a call that waits; 0: as the operator's policy says
+	Preview   []Fixed             // arguments of the dry run that shows what a call would do, sorted by name; nil: there is none
 	Arguments []argument.Attached // checks beside the schema
 	Rules     []when.Rule
+}
+
+// Fixed is an argument with its value.
+type Fixed struct {
+	Name  string
+	Value string // JSON: true, false, a number or a text
 }
 
 // Said is true, false, or nothing: then what else is known decides.

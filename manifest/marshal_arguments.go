@@ -28,6 +28,7 @@ func toolFields(t Tool) fields {
 	}
 	f.add(t.Justify, "justification: required")
 	f.add(t.Approvers != 0, "approvers: %d", t.Approvers)
+	f.add(len(t.Preview) > 0, "preview: {arguments: %s}", fixedFields(t.Preview))
 	f.add(len(t.Arguments) > 0, "arguments: %s", argumentFields(t.Arguments))
 	f.add(len(t.Rules) > 0, "rules: %s", ruleTexts(t.Rules))
 	return f

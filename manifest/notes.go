@@ -44,6 +44,9 @@ func noteTools(s *Server, add adder) {
 		if t.Risk == mcprun.High {
 			add(toolPath(name), "%s has a high risk; each call needs a human's approval", name)
 		}
+		if len(t.Preview) > 0 {
+			add(toolPath(name)+".preview", "calls of %s are made as a dry run before anybody approves them; with these arguments it must not change anything", name)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -124,6 +125,12 @@ func (a *App) showApprovals(w io.Writer, list []control.Approval) {
 		showArguments(w, one.Arguments)
 		if j := one.Stated; j != nil {
 			fmt.Fprintf(w, "    says   %s. It touches: %s. Afterwards: %s (the model's word)\n", lock.Visible(j.Intent), lock.Visible(j.Target), lock.Visible(j.Effect))
+		}
+		if one.Preview != "" {
+			fmt.Fprintln(w, "    dry run, before anybody decided:")
+			for line := range strings.Lines(one.Preview) {
+				fmt.Fprintf(w, "      | %s\n", lock.Visible(strings.TrimRight(line, "\n")))
+			}
 		}
 		if one.By != "" {
 			fmt.Fprintf(w, "    by     %s %s\n", one.By, lock.Visible(one.Why))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/approval"
 	"github.com/mcprun/mcprun/audit"
 	"github.com/mcprun/mcprun/gate/risk"
 	"github.com/mcprun/mcprun/internal/decided"
@@ -36,7 +38,8 @@ type explanation struct {
 	Parts     []contribution        `json:"contributions"`
 	Changes   []change              `json:"wouldChange"`
 	Stated    *mcprun.Justification `json:"justification,omitempty"`
-	After     []string              `json:"after,omitempty"` // what became of it, in order
+	Preview   string                `json:"preview,omitempty"` // what the tool's dry run answered
+	After     []string              `json:"after,omitempty"`   // what became of it, in order
 }
 
 type contribution struct {
@@ -111,7 +114,7 @@ func decides(r *audit.Record) bool {
 func newExplanation(r *audit.Record) *explanation {
 	e := &explanation{
 		Call: r.Call, Approval: r.Detail["approval"], Time: r.Time, Server: r.Server, Tool: r.Tool, Principal: r.Principal, Session: r.Session, Arguments: r.Args,
-		Verdict: r.Verdict.String(), Class: r.Risk.String(), Rule: r.Rule, Reason: r.Reason, Hint: decided.Hint(r), Parts: []contribution{}, Changes: []change{},
+		Verdict: r.Verdict.String(), Class: r.Risk.String(), Rule: r.Rule, Reason: r.Reason, Hint: decided.Hint(r), Preview: approval.PreviewIn(r), Parts: []contribution{}, Changes: []change{},
 	}
 	score, parts := audit.Risk(r)
 	e.Score = score
@@ -166,6 +169,9 @@ func (a *App) showExplanation(w io.Writer, e *explanation) {
 	}
 	if e.Stated != nil {
 		fmt.Fprintf(w, "the model says: %s. It touches: %s. Afterwards: %s\n", lock.Visible(e.Stated.Intent), lock.Visible(e.Stated.Target), lock.Visible(e.Stated.Effect))
+	}
+	for line := range strings.Lines(e.Preview) {
+		fmt.Fprintf(w, "dry run | %s\n", lock.Visible(strings.TrimRight(line, "\n")))
 	}
 	a.showSum(w, e)
 	a.showChanges(w, e)

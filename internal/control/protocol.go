@@ -222,10 +222,12 @@ type Approval struct {
 	Arguments jsontext.Value    `json:"arguments,omitzero"`
 	// Stated is what the model says of the call; nil where none is demanded.
 	Stated *mcprun.Justification `json:"justification,omitzero"`
-	Needs  int                   `json:"needs"` // how many different people have to approve it
-	Yes    []mcprun.Principal    `json:"yes"`   // who did so far
-	Asked  time.Time             `json:"asked"`
-	Until  time.Time             `json:"until"`
-	By     string                `json:"by,omitzero"`
-	Why    string                `json:"why,omitzero"`
+	// Preview is what the tool's dry run answered, or why it failed; empty where it has none.
+	Preview string             `json:"preview,omitzero"`
+	Needs   int                `json:"needs"` // how many different people have to approve it
+	Yes     []mcprun.Principal `json:"yes"`   // who did so far
+	Asked   time.Time          `json:"asked"`
+	Until   time.Time          `json:"until"`
+	By      string             `json:"by,omitzero"`
+	Why     string             `json:"why,omitzero"`
 }

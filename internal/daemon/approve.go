@@ -20,7 +20,7 @@ func (d *Daemon) approvals() *control.Result {
 
 func shownApproval(i approval.Item) control.Approval {
 	shown := control.Approval{ID: i.ID, State: i.State.String(), Server: i.Server, Tool: i.Tool, Principal: i.Principal, Session: i.Session,
-		Rule: i.Rule, Reason: i.Reason, Arguments: i.Args, Needs: max(1, i.Needs), Yes: append([]mcprun.Principal{}, i.Yes...), Asked: i.Asked, Until: i.Until, By: i.By, Why: i.Why}
+		Rule: i.Rule, Reason: i.Reason, Arguments: i.Args, Needs: max(1, i.Needs), Yes: append([]mcprun.Principal{}, i.Yes...), Asked: i.Asked, Until: i.Until, By: i.By, Why: i.Why, Preview: i.Preview}
 	if i.Stated != (mcprun.Justification{}) {
 		shown.Stated = &i.Stated
 	}

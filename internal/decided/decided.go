@@ -25,6 +25,7 @@ const (
 	detailHint    = "hint"
 	detailHistory = "history"
 	detailPolicy  = "policy"
+	detailPreview = "preview-of"
 )
 
 // maxReason bounds a decision's reason in the record.
@@ -45,6 +46,17 @@ func Note(rec *audit.Record, p *gate.Policy, asked gate.Call, d mcprun.Decision)
 	audit.NoteRisk(rec, d.Score, d.Contributions)
 	audit.NoteJustification(rec, asked.Stated)
 }
+
+// MarkPreview says in a record that it is of the dry run of a held call.
+func MarkPreview(rec *audit.Record, of mcprun.CallID) {
+	if rec.Detail == nil {
+		rec.Detail = map[string]string{}
+	}
+	rec.Detail[detailPreview] = string(of)
+}
+
+// PreviewOf is the held call that a record is of the dry run of; "" for all others.
+func PreviewOf(rec *audit.Record) mcprun.CallID { return mcprun.CallID(rec.Detail[detailPreview]) }
 
 // Basis is what Note kept beside the decision itself, for the record of a question.
 func Basis(rec *audit.Record) map[string]string {
@@ -136,8 +148,8 @@ func (j *Judge) again(r *audit.Record, asked gate.Call) error {
 	d := j.policy.Decide(asked)
 	now := *r
 	Note(&now, j.policy, asked, d)
-	if now.Type == audit.TypeCall && d.Verdict == mcprun.Hold && r.Detail["approval"] != "" {
-		now.Verdict = mcprun.Allow // it was held, and a human let it through
+	if now.Type == audit.TypeCall && d.Verdict == mcprun.Hold && (r.Detail["approval"] != "" || PreviewOf(r) != "") {
+		now.Verdict = mcprun.Allow // it was held, and a human let it through, or it is the dry run of what is held
 	}
 	for k, v := range r.Detail { // what is not of the decision stays, the policy's name too where others are judged
 		if _, ok := now.Detail[k]; !ok && !audit.IsRisk(k) && k != detailHint || k == detailPolicy && j.any {

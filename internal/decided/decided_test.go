@@ -128,6 +128,10 @@ func TestJudgedAgain(t *testing.T) {
 		if d.Verdict == mcprun.Hold && r.IntN(2) == 0 { // a human let it through
 			rec.Type, rec.Verdict, rec.Detail["approval"] = audit.TypeCall, mcprun.Allow, "a-1"
 		}
+		if d.Verdict == mcprun.Hold && rec.Type == audit.TypePending && r.IntN(4) == 0 { // its dry run was made
+			rec.Type, rec.Verdict = audit.TypeCall, mcprun.Allow
+			MarkPreview(rec, "c-other")
+		}
 		if err := log.Append(rec); err != nil {
 			t.Fatal(err)
 		}

@@ -41,19 +41,52 @@ func (c *Session) approved(l *Life, rec *audit.Record) (bool, error) {
 	})
 }
 
-// hold lays a call on the desk and keeps its client waiting for a while.
-func (c *Session) hold(l *Life, m mcpwire.Message, r *route, d mcprun.Decision, rec *audit.Record) {
-	item, err := c.server.Desk.Ask(approval.Item{Binding: c.binding(l, rec), Session: c.id, Call: r.call, Args: rec.Args, Rule: d.Rule, Reason: rec.Reason,
-		Score: d.Score, Risks: d.Contributions, Needs: l.Approvers[rec.Tool], Stated: audit.Justification(rec), Basis: decided.Basis(rec)})
-	if err != nil {
-		d.Reason += "; it cannot wait: " + err.Error()
-		c.deny(m, d, r.call)
+// hold keeps a call until a human has decided, where its tool has a dry run with what
+// that answered.
+func (c *Session) hold(h heldCall) {
+	dry, d, has := h.policy.Preview(h.asked)
+	if !has || c.server.Desk.Open(c.binding(h.life, h.rec)) {
+		c.lay(h, "", nil)
 		return
 	}
-	stop, why := c.keep(r.client)
+	stop, why := c.keep(h.route.client)
 	if why != "" {
-		c.box.Send(mcpwire.AppendResult(nil, m.ID, refusal(waiting(d, item, why), r.call)))
+		c.lay(h, previewFailed+why, nil)
 		return
+	}
+	go func() {
+		text, ok := c.preview(h, dry, d, stop)
+		k, killed := c.server.switches.Check(c.server.Name, h.route.tool)
+		switch {
+		case !ok:
+			h.route.withdrawn("cancelled")
+		case !killed:
+			c.lay(h, text, stop)
+		case c.release(h.route.client): // a question must not outlive a kill
+			c.refuse(h.message, codeRefused, "killed", (&KilledError{k}).Error())
+		}
+	}()
+}
+
+// lay lays a call on the desk and keeps its client waiting for a while; stop is nil
+// where it does not wait already.
+func (c *Session) lay(h heldCall, preview string, stop chan struct{}) {
+	m, r, d, rec := h.message, h.route, h.decision, h.rec
+	item, err := c.server.Desk.Ask(approval.Item{Binding: c.binding(h.life, rec), Session: c.id, Call: r.call, Args: rec.Args, Rule: d.Rule, Reason: rec.Reason,
+		Score: d.Score, Risks: d.Contributions, Needs: h.life.Approvers[rec.Tool], Stated: audit.Justification(rec), Basis: decided.Basis(rec), Preview: preview})
+	if err != nil {
+		if stop == nil || c.release(r.client) {
+			d.Reason += "; it cannot wait: " + err.Error()
+			c.deny(m, d, r.call)
+		}
+		return
+	}
+	if stop == nil {
+		var why string
+		if stop, why = c.keep(r.client); why != "" {
+			c.box.Send(mcpwire.AppendResult(nil, m.ID, refusal(waiting(d, item, why), r.call)))
+			return
+		}
 	}
 	go c.await(m, r, d, item, stop)
 }

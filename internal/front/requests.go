@@ -77,6 +77,10 @@ func (l *Life) ask(m mcpwire.Message, feature string) {
 func (l *Life) addressee(feature string) (c *Session, why string) {
 	l.mu.Lock()
 	for _, r := range l.routes {
+		if r.preview != nil {
+			l.mu.Unlock()
+			return nil, "a dry run is in flight, which asks nobody"
+		}
 		if c != nil && r.session != c {
 			l.mu.Unlock()
 			return nil, "calls of several clients are in flight, and the request does not say which it belongs to"

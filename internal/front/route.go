@@ -26,6 +26,9 @@ type route struct {
 	tool    mcprun.ToolName // of tools/call
 	hosts   []string        // destinations that its arguments name for the first time
 	begun   time.Time
+
+	preview   chan<- string // where the answer of a dry run goes; nil for what a client asked
+	previewOf mcprun.CallID // the held call that it is the dry run of
 }
 
 // register enters a route before its last check of the switches: a kill that
@@ -57,6 +60,10 @@ func (r *route) reply(reply upstream.Reply) {
 
 // finish checks what came back, records it and answers the client.
 func (r *route) finish(reply upstream.Reply) {
+	if r.preview != nil {
+		r.finishPreview(reply)
+		return
+	}
 	rec := r.record(audit.TypeResult)
 	var answer []byte
 	rec.Outcome, answer = r.outcome(reply, rec)
@@ -99,14 +106,7 @@ func (r *route) outcome(reply upstream.Reply, rec *audit.Record) (string, []byte
 
 // prepare makes a tool's result fit for the client, and notes what was found.
 func (r *route) prepare(raw jsontext.Value, rec *audit.Record) (jsontext.Value, error) {
-	if err := checkResult(r.life.Policy(), r.tool, raw); err != nil {
-		return nil, err
-	}
-	spec, err := r.life.spec(r.tool)
-	if err != nil {
-		return nil, err
-	}
-	clean, report, err := result.Prepare(raw, spec)
+	clean, report, err := r.clean(raw)
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +114,21 @@ func (r *route) prepare(raw jsontext.Value, rec *audit.Record) (jsontext.Value, 
 	r.session.past.read(r.life.Policy().Traits(r.tool), report)
 	rec.Detail = reportDetail(report)
 	return clean, nil
+}
+
+// clean takes out of a tool's result what nobody is to get.
+func (r *route) clean(raw jsontext.Value) (jsontext.Value, result.Report, error) {
+	if err := checkResult(r.life.Policy(), r.tool, raw); err != nil {
+		return nil, result.Report{}, err
+	}
+	spec, err := r.life.spec(r.tool)
+	if err != nil {
+		return nil, result.Report{}, err
+	}
+	if r.preview != nil { // the marks around strangers' text are for models
+		spec.Untrusted, spec.Mark = false, ""
+	}
+	return result.Prepare(raw, spec)
 }
 
 // checkResult holds a result against the pinned outputSchema. A tool that was

@@ -225,7 +225,7 @@ func (c *Session) call(l *Life, m mcpwire.Message) {
 		case ok:
 			c.pass(r, call, now)
 		default:
-			c.hold(l, m, r, d, rec)
+			c.hold(heldCall{l, m, r, p, asked, d, rec})
 		}
 		return
 	}
@@ -378,6 +378,9 @@ func (c *Session) cancel(l *Life, id mcpwire.ID, reason string) {
 func (r *route) withdrawn(outcome string) {
 	rec := r.record(audit.TypeResult)
 	rec.Outcome, rec.Duration = outcome, time.Since(r.begun)
+	if r.preview != nil {
+		decided.MarkPreview(rec, r.previewOf)
+	}
 	r.session.server.record.Append(rec)
 }
 
