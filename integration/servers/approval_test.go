@@ -248,3 +248,36 @@ func TestTwoApprovers(t *testing.T) {
 		t.Errorf("with two: %s", got)
 	}
 }
+
+// Who may say yes is the operator's policy, in force from the next yes on.
+func TestApproversOfThePolicy(t *testing.T) {
+	const alice, bob = 61001, 61002
+	policy := filepath.Join(t.TempDir(), "policy.yaml")
+	write := func(approval string) {
+		t.Helper()
+		if err := os.WriteFile(policy, []byte("version: 1\napproval: "+approval+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(`{approvers: ["uid:61002"]}`)
+	d := harness.New(t, "-operators", "61001,61002", "-policy", policy)
+	o := &office{t: t, d: d}
+	o.workspace()
+	d.Up("files", "filesystem", "profile: node\nfiles: [{from: ./workspace, to: /workspace, access: write}]\ntools:\n  write_file: {risk: high}\n")
+	answer := o.call("by root")
+	id := o.waiting()
+	if out, code := o.as(alice, "approve", id); code != 3 || !strings.Contains(out, "uid:61001 is not one of those who approve calls") {
+		t.Errorf("an operator whom the policy does not name: code %d, %s", code, out)
+	}
+	write(`{approvers: ["uid:61001", "uid:61002"], needs: 2}`)
+	d.Must("policy", "reload")
+	if out, code := o.as(alice, "approve", id); code != 0 || !strings.Contains(out, "1 of 2") {
+		t.Errorf("the same one, named: code %d, %s", code, out)
+	}
+	if out, code := o.as(bob, "approve", id); code != 0 {
+		t.Fatalf("the second of two: code %d, %s", code, out)
+	}
+	if got := <-answer; o.written() != "by root" {
+		t.Errorf("the approved call: %s; written: %q", got, o.written())
+	}
+}

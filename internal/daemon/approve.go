@@ -60,9 +60,9 @@ func (d *Daemon) settle(id string, yes bool, by mcprun.Principal, proof approval
 	return item, &mcprun.Error{Class: mcprun.Failed, What: "deciding about " + id, Err: err, Hint: "mcprun approvals"}
 }
 
-// approvalRules are the rules of this moment, as the operator's ceilings have them.
-// Where a second factor is set up every
-// approval needs a proof: without it, whoever has none would be the way around it.
+// approvalRules are the rules of this moment: the operator's, and where a second factor
+// is set up every approval needs a proof: without it, whoever has none would be the way
+// around it. Before policy.yaml is read, nobody may.
 func (d *Daemon) approvalRules() approval.Rules {
 	c := d.ceilings()
 	if c == nil {
