@@ -1,6 +1,7 @@
 package servers
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -152,6 +153,16 @@ func TestCeilingsReload(t *testing.T) {
 	if out := r.d.Must("check", b); !strings.Contains(out, "tool echo counts as high") {
 		t.Errorf("check: %s", out)
 	}
+
+	// Who may approve is the operator's word as well, from the next yes on.
+	var waits []struct{ ID string }
+	if err := json.Unmarshal([]byte(r.d.Must("approvals", "--json")), &waits); err != nil || len(waits) != 1 {
+		t.Fatalf("%v wait: %v", waits, err)
+	}
+	r.refused(3, "made the call itself", "approve", waits[0].ID)
+	r.write(raises + "\napproval: {approvers: [\"uid:12345\"]}")
+	r.d.Must("policy", "reload")
+	r.refused(3, "is not one of those who approve calls", "approve", waits[0].ID)
 
 	// Broken ones change nothing: the command says all that is wrong, the record and
 	// what is shown say that the newest file is not in force, and the old ones hold.
