@@ -174,7 +174,9 @@ func (w *world) tools(name, image string) string {
 	return strings.Join(grants, ", ")
 }
 
-// A browser opens an allowed page and not another.
+// A browser opens an allowed page and not another. The marks are taken off its tools, so
+// that it is the way out that says no, and not the gate, which holds what comes after a
+// page of strangers.
 func TestBrowser(t *testing.T) {
 	w := newWorld(t)
 	web := w.lab.HTTPS(public+":443", "www.example.com")
@@ -187,7 +189,7 @@ func TestBrowser(t *testing.T) {
 resources: {memory: 1GiB, pids: 256, cpu: 2}
 timeouts: {start: 60s}
 command: [/usr/local/bin/node, /app/node_modules/@playwright/mcp/cli.js, --config, /app/playwright.json, --ignore-https-errors]
-tools: {browser_navigate: {risk: low}, browser_snapshot: {risk: low}}
+tools: {browser_navigate: {risk: low, untrusted: false, private: false, sends: false}, browser_snapshot: {risk: low, untrusted: false}}
 egress:
   - {host: www.example.com}
 `)
