@@ -166,6 +166,10 @@ type Decision struct {
 	Reason  string // what was wrong, for the one who asked
 	Hint    string // what would be accepted, or what to type; may be empty
 
+	// Confirm says of a Hold that the person at the client may lift it. Whoever does not
+	// look at it leaves it to an operator.
+	Confirm bool
+
 	Score         int            // 0 to 100, the sum of the contributions
 	Contributions []Contribution // what made the risk, in the order in which it was judged
 	NewHosts      []string       // destinations in the arguments that were never named before

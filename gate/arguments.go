@@ -16,6 +16,7 @@ import (
 type Grant struct {
 	Risk      mcprun.Risk
 	Justify   bool             // a call has to say what it is for
+	Confirm   bool             // the person at the client is asked
 	Preview   []manifest.Fixed // what makes a call a dry run; nil: nothing does
 	Arguments []argument.Attached
 	Rules     []when.Rule

@@ -40,6 +40,7 @@ type Call struct {
 	Session string
 	Now     time.Time
 	Recent  map[string]int64
+	Elicits bool // the client can ask the person at it
 
 	// What went before, for the risk.
 	Taint   Taint
@@ -95,6 +96,7 @@ func (p *Policy) Decide(c Call) mcprun.Decision {
 	s.finding(f)
 	s.hints(c, args)
 	s.rules(c, args)
+	s.confirm(c)
 	return s.decide(c.Tool)
 }
 

@@ -47,7 +47,7 @@ func GrantsUnder(s *manifest.Server, c *manifest.Ceilings) map[mcprun.ToolName]G
 func Grants(s *manifest.Server) map[mcprun.ToolName]Grant {
 	out := make(map[mcprun.ToolName]Grant, len(s.Tools))
 	for name, t := range s.Tools {
-		out[name] = Grant{Risk: t.Risk, Justify: t.Justify, Preview: t.Preview, Arguments: t.Arguments, Rules: t.Rules, Untrusted: t.Untrusted, Private: t.Private, Sends: t.Sends, around: around(s, name)}
+		out[name] = Grant{Risk: t.Risk, Justify: t.Justify, Confirm: t.Confirm, Preview: t.Preview, Arguments: t.Arguments, Rules: t.Rules, Untrusted: t.Untrusted, Private: t.Private, Sends: t.Sends, around: around(s, name)}
 	}
 	return out
 }

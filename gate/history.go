@@ -18,6 +18,7 @@ type history struct {
 	Burst        int64            `json:"b,omitempty"`
 	NewTool      bool             `json:"n,omitempty"`
 	NewHosts     []string         `json:"h,omitempty"`
+	Elicits      bool             `json:"e,omitempty"`
 	Cut          bool             `json:"x,omitempty"` // some of it was too long to keep
 }
 
@@ -29,6 +30,7 @@ func (p *Policy) History(c Call, newHosts []string, most int) string {
 	if c.Burst > burst { // below it, it says nothing
 		h.Burst = c.Burst
 	}
+	h.Elicits = c.Elicits && p.tools[c.Tool].grant.Confirm
 	if p.Conditional(c.Tool) {
 		now := c.Now.UTC()
 		h.Now, h.Recent = &now, c.Recent
@@ -59,7 +61,7 @@ func (c *Call) Recall(text string) error {
 	if h.Now != nil {
 		c.Now = *h.Now
 	}
-	c.Recent, c.Burst, c.NewTool = h.Recent, h.Burst, h.NewTool
+	c.Recent, c.Burst, c.NewTool, c.Elicits = h.Recent, h.Burst, h.NewTool, h.Elicits
 	c.Taint = Taint{Untrusted: h.Untrusted, Instructions: h.Instructions, Private: h.Private}
 	c.Known = func(host string) bool { return !slices.Contains(h.NewHosts, host) }
 	return nil

@@ -23,6 +23,8 @@ const (
 	RuleUnjustified = "justification.missing"
 	// RuleJustification denies a call whose justification nobody could read, or says nothing.
 	RuleJustification = "justification.invalid"
+	// RuleConfirm holds a call until the person at the client has said yes, or an operator where the client cannot ask.
+	RuleConfirm = "confirm"
 	// RuleRiskLow allows a call that only reads.
 	RuleRiskLow = "risk.low"
 	// RuleRiskMedium allows a call that changes something of low impact.

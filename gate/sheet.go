@@ -46,6 +46,7 @@ type sheet struct {
 	least  mcprun.Risk // that any part demands
 	hint   string      // of the part that demanded it first
 	hosts  []string    // that were never named before
+	asks   bool        // the person at the client, if nothing wants an operator
 }
 
 func newSheet(e entry) *sheet {
@@ -171,6 +172,11 @@ func (s *sheet) decide(tool mcprun.ToolName) mcprun.Decision {
 		d.Verdict = mcprun.Allow
 	case mcprun.High:
 		d.Verdict = mcprun.Hold
+	}
+	if s.asks && d.Verdict == mcprun.Allow {
+		d.Verdict, d.Confirm, d.Rule = mcprun.Hold, true, RuleConfirm
+		d.Reason = fmt.Sprintf("%s: the person at the client must confirm it", tool)
+		return d
 	}
 	for _, c := range s.parts {
 		if c.Least == class && c.Name != risk.Class && c.Name != risk.Raised {

@@ -44,6 +44,7 @@ func runChecks(s *Server, r *report) {
 		checkToolNames,
 		checkRisks,
 		checkApprovers,
+		checkConfirms,
 		checkPreviews,
 		checkArguments,
 		checkRules,
@@ -165,6 +166,16 @@ func checkRisks(s *Server, r *report) {
 	for _, name := range slices.Sorted(maps.Keys(s.Tools)) {
 		if risk := s.Tools[name].Risk; risk > mcprun.Low {
 			r.fail(toolPath(name)+".risk", "use low, medium, high or block", "%d is not a risk", risk)
+		}
+	}
+}
+
+// checkConfirms: the client answers, and that may be the agent itself: good enough for
+// what would go ahead anyway, and not for what an operator has to approve.
+func checkConfirms(s *Server, r *report) {
+	for _, name := range slices.Sorted(maps.Keys(s.Tools)) {
+		if t := s.Tools[name]; t.Confirm && t.Risk <= mcprun.High && !r.bad[toolPath(name)+".risk"] {
+			r.fail(toolPath(name)+".confirm", "take it out, or write risk: medium", "the client answers for the person at it, and may be the agent: a tool of class %s is not its to allow", t.Risk)
 		}
 	}
 }

@@ -142,6 +142,7 @@ func decodeTools(o object) map[mcprun.ToolName]Tool {
 		decodeSaid(t, "untrusted", &tool.Untrusted)
 		decodeSaid(t, "private", &tool.Private)
 		decodeSaid(t, "sends", &tool.Sends)
+		t.bool("confirm", &tool.Confirm)
 		tool.Preview = decodePreview(t)
 		set(t, "justification", &tool.Justify, readRequired)
 		set(t, "approvers", &tool.Approvers, readApprovers)

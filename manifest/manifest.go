@@ -123,6 +123,7 @@ type Tool struct {
 	Private   Said                // its answers are nobody else's business
 	Sends     Said                // what it is given can leave the machine
 	Justify   bool                // a call has to say what it is for
+	Confirm   bool                // the person at the client is asked before each call
 	Approvers int                 // how many have to approve a call that waits; 0: as the operator's policy says
 	Preview   []Fixed             // arguments of the dry run that shows what a call would do, sorted by name; nil: there is none
 	Arguments []argument.Attached // checks beside the schema

@@ -27,6 +27,7 @@ func toolFields(t Tool) fields {
 		f.add(said.value != Unsaid, "%s: %t", said.key, said.value == Yes)
 	}
 	f.add(t.Justify, "justification: required")
+	f.add(t.Confirm, "confirm: true")
 	f.add(t.Approvers != 0, "approvers: %d", t.Approvers)
 	f.add(len(t.Preview) > 0, "preview: {arguments: %s}", fixedFields(t.Preview))
 	f.add(len(t.Arguments) > 0, "arguments: %s", argumentFields(t.Arguments))

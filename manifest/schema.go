@@ -57,6 +57,7 @@ func schema() []key {
 		{"tools.*.sends", "true or false", "whether it can reach a host, and changes something or takes an address", "", "what it is given can leave the machine: a way out for one who is tainted"},
 		{"tools.*.justification", "text", "none is demanded", "required", "the model says what a call is for, what it touches and what will be different, for the human who decides; the server never sees it"},
 		{"tools.*.approvers", "number", "1, or what the operator's policy asks for if that is more", between(1, MaxApprovers), "how many different people have to approve a call of it that waits"},
+		{"tools.*.confirm", "true or false", "false", "with risk: low or medium", "the person at the client is asked before each call; where the client cannot ask, it waits for an operator"},
 		{"tools.*.preview", "mapping", "none", "not with risk: block", "before a human is asked, the call is made with these arguments besides, and they see what it answered"},
 		{"tools.*.preview.arguments", "mapping of name to value", "required", "1 to 8 arguments that the tool's schema has; true, false, numbers or text", "you say that with them the tool changes nothing and tells nobody: mcprun cannot know"},
 		{"tools.*.arguments", "mapping of name to mapping", "the schema alone", "a name, or a pointer such as /edits/*/path; at most 128 checks", "a schema says what kind of value it is, not which values are safe"},

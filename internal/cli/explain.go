@@ -38,8 +38,9 @@ type explanation struct {
 	Parts     []contribution        `json:"contributions"`
 	Changes   []change              `json:"wouldChange"`
 	Stated    *mcprun.Justification `json:"justification,omitempty"`
-	Preview   string                `json:"preview,omitempty"` // what the tool's dry run answered
-	After     []string              `json:"after,omitempty"`   // what became of it, in order
+	Question  string                `json:"question,omitempty"` // to the person at the client
+	Preview   string                `json:"preview,omitempty"`  // what the tool's dry run answered
+	After     []string              `json:"after,omitempty"`    // what became of it, in order
 }
 
 type contribution struct {
@@ -114,7 +115,7 @@ func decides(r *audit.Record) bool {
 func newExplanation(r *audit.Record) *explanation {
 	e := &explanation{
 		Call: r.Call, Approval: r.Detail["approval"], Time: r.Time, Server: r.Server, Tool: r.Tool, Principal: r.Principal, Session: r.Session, Arguments: r.Args,
-		Verdict: r.Verdict.String(), Class: r.Risk.String(), Rule: r.Rule, Reason: r.Reason, Hint: decided.Hint(r), Preview: approval.PreviewIn(r), Parts: []contribution{}, Changes: []change{},
+		Verdict: r.Verdict.String(), Class: r.Risk.String(), Rule: r.Rule, Reason: r.Reason, Hint: decided.Hint(r), Question: decided.Question(r), Preview: approval.PreviewIn(r), Parts: []contribution{}, Changes: []change{},
 	}
 	score, parts := audit.Risk(r)
 	e.Score = score
@@ -133,7 +134,8 @@ func newExplanation(r *audit.Record) *explanation {
 // follow notes what a later record says of the same call.
 func (e *explanation) follow(r *audit.Record) {
 	at := r.Time.Local().Format(time.TimeOnly)
-	same := r.Call == e.Call && r.Call != "" || e.Approval != "" && r.Detail["approval"] == e.Approval
+	same := r.Call == e.Call && r.Call != "" || e.Approval != "" && r.Detail["approval"] == e.Approval ||
+		e.Question != "" && decided.Question(r) == e.Question
 	switch {
 	case !same:
 	case r.Type == audit.TypeApproval:
@@ -146,6 +148,8 @@ func (e *explanation) follow(r *audit.Record) {
 			text += ": " + r.Why
 		}
 		e.After = append(e.After, text)
+	case r.Type == audit.TypeRefuse:
+		e.After = append(e.After, fmt.Sprintf("%s refused: %s", at, r.Reason))
 	case r.Type == audit.TypeCall:
 		text := fmt.Sprintf("%s went ahead as %s", at, r.Call)
 		if j := audit.Justification(r); e.Stated != nil && j != *e.Stated {

@@ -22,10 +22,11 @@ import (
 
 // Where a record keeps what a decision can be made again from.
 const (
-	detailHint    = "hint"
-	detailHistory = "history"
-	detailPolicy  = "policy"
-	detailPreview = "preview-of"
+	detailHint     = "hint"
+	detailHistory  = "history"
+	detailPolicy   = "policy"
+	detailPreview  = "preview-of"
+	detailQuestion = "question"
 )
 
 // maxReason bounds a decision's reason in the record.
@@ -57,6 +58,19 @@ func MarkPreview(rec *audit.Record, of mcprun.CallID) {
 
 // PreviewOf is the held call that a record is of the dry run of; "" for all others.
 func PreviewOf(rec *audit.Record) mcprun.CallID { return mcprun.CallID(rec.Detail[detailPreview]) }
+
+// MarkQuestion says in a record to which question to the person at the client it
+// belongs: the one that was asked, or the call that went on for its answer.
+func MarkQuestion(rec *audit.Record, question string) {
+	if rec.Detail == nil {
+		rec.Detail = map[string]string{}
+	}
+	rec.Detail[detailQuestion] = question
+}
+
+// Question is the question to the person at the client that a record belongs to; ""
+// for all others.
+func Question(rec *audit.Record) string { return rec.Detail[detailQuestion] }
 
 // Basis is what Note kept beside the decision itself, for the record of a question.
 func Basis(rec *audit.Record) map[string]string {
@@ -148,8 +162,9 @@ func (j *Judge) again(r *audit.Record, asked gate.Call) error {
 	d := j.policy.Decide(asked)
 	now := *r
 	Note(&now, j.policy, asked, d)
-	if now.Type == audit.TypeCall && d.Verdict == mcprun.Hold && (r.Detail["approval"] != "" || PreviewOf(r) != "") {
-		now.Verdict = mcprun.Allow // it was held, and a human let it through, or it is the dry run of what is held
+	lifted := r.Detail["approval"] != "" || PreviewOf(r) != "" || d.Confirm && Question(r) != ""
+	if now.Type == audit.TypeCall && d.Verdict == mcprun.Hold && lifted {
+		now.Verdict = mcprun.Allow // it was held, and somebody let it through, or it is the dry run of what is held
 	}
 	for k, v := range r.Detail { // what is not of the decision stays, the policy's name too where others are judged
 		if _, ok := now.Detail[k]; !ok && !audit.IsRisk(k) && k != detailHint || k == detailPolicy && j.any {

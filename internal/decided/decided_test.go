@@ -34,6 +34,7 @@ tools:
       - {when: "now.getHours() < 6", risk: high, reason: at night}
       - {when: "has(args.n) && args.n > 5", risk: block, reason: too many}
   send: {risk: high, justification: required}
+  note: {risk: medium, confirm: true, arguments: {command: {unchecked: "it is only noted"}}}
 `
 
 func tool(name string) jsontext.Value {
@@ -48,7 +49,7 @@ func policy(t testing.TB, text string) *gate.Policy {
 	}
 	f := &lock.File{Version: lock.Version, Server: "files", Image: mcprun.Digest("sha256:" + strings.Repeat("1", 64)), Profile: "node", ProfileDigest: mcprun.Digest("sha256:" + strings.Repeat("2", 64)),
 		Protocol: "2025-11-25", ServerInfo: jsontext.Value(`{"name":"x","version":"1"}`), Capabilities: jsontext.Value(`{"tools":{}}`)}
-	for _, name := range []string{"read", "send", "write", "hidden"} {
+	for _, name := range []string{"note", "read", "send", "write", "hidden"} {
 		one, err := lock.NewTool(tool(name))
 		if err != nil {
 			t.Fatal(err)
@@ -100,10 +101,10 @@ func asked(t testing.TB, r *rand.Rand) gate.Call {
 	known := one("api.example.com", "evil.example", "b.example")
 	flag := func() bool { return r.IntN(4) == 0 }
 	return gate.Call{
-		Server: "files", Tool: mcprun.ToolName(one("read", "read", "read", "write", "write", "write", "write", "send", "send", "hidden", "unknown")), Arguments: value, Stated: stated, Principal: "uid:1", Session: "s-1",
+		Server: "files", Tool: mcprun.ToolName(one("read", "read", "read", "write", "write", "write", "write", "write", "send", "send", "note", "note", "hidden", "unknown")), Arguments: value, Stated: stated, Principal: "uid:1", Session: "s-1",
 		Now:    time.Unix(1_780_000_000+r.Int64N(1e6), r.Int64N(1e9)),
 		Recent: map[string]int64{"calls_minute": r.Int64N(9), "calls_hour": r.Int64N(99), "tool_minute": r.Int64N(5), "tool_hour": r.Int64N(99), "untrusted": r.Int64N(3), "instructions": 0},
-		Taint:  gate.Taint{Untrusted: flag(), Instructions: flag(), Private: flag()}, Burst: r.Int64N(300), NewTool: flag(), Known: func(h string) bool { return h == known },
+		Taint:  gate.Taint{Untrusted: flag(), Instructions: flag(), Private: flag()}, Burst: r.Int64N(300), NewTool: flag(), Elicits: !flag(), Known: func(h string) bool { return h == known },
 	}
 }
 
@@ -117,7 +118,7 @@ func TestJudgedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, r := policy(t, server), rand.New(rand.NewPCG(1, 2))
-	verdicts := map[mcprun.Verdict]int{}
+	verdicts, confirmed := map[mcprun.Verdict]int{}, 0
 	for i := range calls {
 		c := asked(t, r)
 		d := p.Decide(c)
@@ -128,7 +129,15 @@ func TestJudgedAgain(t *testing.T) {
 		if d.Verdict == mcprun.Hold && r.IntN(2) == 0 { // a human let it through
 			rec.Type, rec.Verdict, rec.Detail["approval"] = audit.TypeCall, mcprun.Allow, "a-1"
 		}
-		if d.Verdict == mcprun.Hold && rec.Type == audit.TypePending && r.IntN(4) == 0 { // its dry run was made
+		if d.Confirm { // the client was asked, and may have said yes
+			confirmed++
+			MarkQuestion(rec, "q")
+			rec.Type, rec.Verdict, rec.Who = audit.TypePending, mcprun.Hold, ""
+			delete(rec.Detail, "approval")
+			if r.IntN(2) == 0 {
+				rec.Type, rec.Verdict, rec.Who = audit.TypeCall, mcprun.Allow, "client"
+			}
+		} else if d.Verdict == mcprun.Hold && rec.Type == audit.TypePending && r.IntN(4) == 0 { // its dry run was made
 			rec.Type, rec.Verdict = audit.TypeCall, mcprun.Allow
 			MarkPreview(rec, "c-other")
 		}
@@ -137,8 +146,8 @@ func TestJudgedAgain(t *testing.T) {
 		}
 	}
 	log.Close()
-	if verdicts[mcprun.Allow] < calls/25 || verdicts[mcprun.Hold] < calls/25 || verdicts[mcprun.Deny] < calls/25 {
-		t.Errorf("the calls are not of every kind: %v", verdicts)
+	if verdicts[mcprun.Allow] < calls/25 || verdicts[mcprun.Hold] < calls/25 || verdicts[mcprun.Deny] < calls/25 || confirmed < calls/50 {
+		t.Errorf("the calls are not of every kind: %v, %d of them confirmed", verdicts, confirmed)
 	}
 	again := judge(t, filepath.Join(dir, "log"), NewJudge(policy(t, server), false))
 	if again.Same+again.Unkept != calls || again.Unkept > calls/5 || len(again.Different)+again.Other+again.State != 0 {

@@ -23,13 +23,15 @@ func (c *Session) initialize(l *Life, m mcpwire.Message) {
 		c.refuse(m, codeParams, "wire", "initialize needs a protocolVersion and capabilities")
 		return
 	}
+	version := negotiate(asked.ProtocolVersion, l.Greeting.ProtocolVersion)
 	c.mu.Lock()
+	c.elicits = hasForms(version, asked.Capabilities["elicitation"])
 	for _, f := range []string{"sampling", "elicitation", "roots"} {
 		_, c.features[f] = asked.Capabilities[f]
 	}
 	c.mu.Unlock()
 	answer := map[string]any{
-		"protocolVersion": negotiate(asked.ProtocolVersion, l.Greeting.ProtocolVersion),
+		"protocolVersion": version,
 		"capabilities":    capabilities(l.Greeting.Capabilities),
 		"serverInfo":      l.Greeting.ServerInfo,
 	}

@@ -129,7 +129,7 @@ func (c *Session) await(m mcpwire.Message, r *route, d mcprun.Decision, item app
 func (c *Session) settle(m mcpwire.Message, r *route, d mcprun.Decision, i approval.Item) {
 	switch i.State {
 	case approval.Approved:
-		c.request(m)
+		c.request(m, nil)
 	case approval.Denied:
 		d.Reason = fmt.Sprintf("%s: a human said no", r.tool)
 		if i.Why != "" {
@@ -138,7 +138,7 @@ func (c *Session) settle(m mcpwire.Message, r *route, d mcprun.Decision, i appro
 		d.Rule = "approval.denied"
 		c.box.Send(mcpwire.AppendResult(nil, m.ID, refusal(d, r.call)))
 	case approval.Used:
-		c.request(m) // another call with the same arguments took it; this one asks anew
+		c.request(m, nil) // another call with the same arguments took it; this one asks anew
 	default:
 		c.box.Send(mcpwire.AppendResult(nil, m.ID, refusal(waiting(d, i, ""), r.call)))
 	}

@@ -102,6 +102,9 @@ func (l *Life) addressee(feature string) (c *Session, why string) {
 // answer takes a client's reply to a request of the server's; only the client
 // that was asked can give it.
 func (c *Session) answer(m mcpwire.Message) {
+	if c.answered(m) {
+		return
+	}
 	l := c.server.life.Load()
 	if l == nil {
 		return

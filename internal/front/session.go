@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/approval"
 	"github.com/mcprun/mcprun/audit"
 	"github.com/mcprun/mcprun/gate"
 	"github.com/mcprun/mcprun/internal/decided"
@@ -43,11 +44,14 @@ type Session struct {
 	recent    recent
 	past      *Past
 
-	mu       sync.Mutex
-	inFlight map[mcpwire.ID]int64         // the client's id → ours
-	held     map[mcpwire.ID]chan struct{} // that wait for a human
-	watched  map[string]bool
-	features map[string]bool // what the client said it can do: sampling, elicitation, roots
+	mu        sync.Mutex
+	inFlight  map[mcpwire.ID]int64         // the client's id → ours
+	held      map[mcpwire.ID]chan struct{} // that wait for a human
+	watched   map[string]bool
+	elicits   bool                                // it can ask the person at it with a form
+	questions map[mcpwire.ID]chan mcpwire.Message // our own requests that it has not answered
+	refused   map[approval.Binding]time.Time      // calls that the person at it said no to, and when
+	features  map[string]bool                     // what the client said it can do: sampling, elicitation, roots
 }
 
 // NewSession joins a client that speaks on in and out. past is what it has read
@@ -63,6 +67,7 @@ func (s *Server) NewSession(id string, principal mcprun.Principal, past *Past, i
 	c := &Session{
 		id: id, principal: principal, past: past, server: s, in: mcpwire.NewReader(in, mcpwire.MaxRequestLine), closer: in, box: box,
 		inFlight: make(map[mcpwire.ID]int64), held: make(map[mcpwire.ID]chan struct{}), watched: make(map[string]bool), features: make(map[string]bool),
+		questions: make(map[mcpwire.ID]chan mcpwire.Message), refused: make(map[approval.Binding]time.Time),
 	}
 	if err := s.record.Append(&audit.Record{Type: audit.TypeSession, Server: s.Name, Principal: principal, Session: id, Outcome: "open"}); err != nil {
 		return nil, fmt.Errorf("recording the session: %w", err)
@@ -129,7 +134,7 @@ func (c *Session) leave() {
 func (c *Session) message(m mcpwire.Message) {
 	switch m.Kind {
 	case mcpwire.Request:
-		c.request(m)
+		c.request(m, nil)
 	case mcpwire.Notification:
 		c.notification(m)
 	default:
@@ -153,7 +158,9 @@ var forwarded = map[string]bool{
 	"completion/complete": true, "logging/setLevel": true,
 }
 
-func (c *Session) request(m mcpwire.Message) {
+// request handles one request; yes is what the person at the client has just confirmed,
+// if that is what it was held for.
+func (c *Session) request(m mcpwire.Message, yes *confirmed) {
 	l := c.server.life.Load()
 	if k, killed := c.server.switches.Check(c.server.Name, ""); killed {
 		c.refuse(m, codeRefused, "killed", (&KilledError{k}).Error()+"; an operator can undo it: mcprun revive "+k.Target())
@@ -169,7 +176,7 @@ func (c *Session) request(m mcpwire.Message) {
 	case m.Method == "tools/list":
 		c.listTools(l, m)
 	case m.Method == "tools/call":
-		c.call(l, m)
+		c.call(l, m, yes)
 	case forwarded[m.Method]:
 		c.forward(l, m)
 	default:
@@ -185,7 +192,7 @@ func (c *Session) refuse(m mcpwire.Message, code int, rule, why string) {
 }
 
 // call judges, records and forwards one tool call.
-func (c *Session) call(l *Life, m mcpwire.Message) {
+func (c *Session) call(l *Life, m mcpwire.Message, yes *confirmed) {
 	call, werr := mcpwire.ParseCall(m.Params)
 	if werr != nil {
 		c.refuse(m, werr.Code, "wire", werr.Message)
@@ -224,6 +231,10 @@ func (c *Session) call(l *Life, m mcpwire.Message) {
 			c.box.Send(mcpwire.AppendError(nil, m.ID, codeRefused, "the call was refused, since it cannot be recorded: "+err.Error(), nil))
 		case ok:
 			c.pass(r, call, now)
+		case d.Confirm && yes.of(c.binding(l, rec)):
+			c.goOn(r, call, rec, yes, now)
+		case d.Confirm:
+			c.confirm(heldCall{l, m, r, p, asked, d, rec})
 		default:
 			c.hold(heldCall{l, m, r, p, asked, d, rec})
 		}
@@ -251,6 +262,7 @@ func (c *Session) asked(p *gate.Policy, name mcprun.ToolName, args jsontext.Valu
 	a := gate.Call{
 		Server: c.server.Name, Tool: name, Arguments: args, Principal: c.principal, Session: c.id, Now: now,
 		Taint: c.past.Taint(), Burst: c.recent.burst(now), NewTool: !c.server.Known.Tool(name, p.ToolDigest(name)), Known: c.server.Known.Host,
+		Elicits: c.canAsk(),
 	}
 	if p.Conditional(name) {
 		a.Recent = c.recent.counts(name, now)

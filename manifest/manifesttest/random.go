@@ -196,6 +196,10 @@ func tools(r *rand.Rand) map[mcprun.ToolName]manifest.Tool {
 		out[mcprun.ToolName(name)] = manifest.Tool{Risk: pick(r, mcprun.Block, mcprun.High, mcprun.Medium, mcprun.Low),
 			Untrusted: pick(r, manifest.Unsaid, manifest.No, manifest.Yes), Private: pick(r, manifest.Unsaid, manifest.No, manifest.Yes), Sends: pick(r, manifest.Unsaid, manifest.No, manifest.Yes),
 			Justify: coin(r), Approvers: r.IntN(manifest.MaxApprovers + 1)}
+		if t := out[mcprun.ToolName(name)]; t.Risk > mcprun.High && coin(r) {
+			t.Confirm = true
+			out[mcprun.ToolName(name)] = t
+		}
 		if t := out[mcprun.ToolName(name)]; t.Risk != mcprun.Block && coin(r) {
 			t.Preview = []manifest.Fixed{{Name: "dry " + odd(r, 8), Value: pick(r, "true", "false", "-7", "1.5", `"x"`, `"true"`, `"1"`)}}
 			out[mcprun.ToolName(name)] = t
