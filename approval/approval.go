@@ -270,8 +270,8 @@ func (d *Desk) close(e *entry, s State) {
 	d.tell()
 }
 
-// Decide records what somebody said of a call that waits: by is how the kernel, or
-// their passkey, names them. One no denies it; it is approved once as many different
+// Decide records what somebody said of a call that waits: by is how the kernel
+// names them. One no denies it; it is approved once as many different
 // people as it needs have said yes, each as the rules of that moment allow. What was
 // said is on the disk before it counts.
 func (d *Desk) Decide(id string, yes bool, by mcprun.Principal, proof Proof, why string) (Item, error) {

@@ -19,8 +19,7 @@ import (
 //
 // Whoever can read the daemon's folder of keys, as root can, can make codes: it
 // keeps apart who shares a user with the agent, not who owns the machine. Whoever may
-// ask the daemon can keep right codes out by trying wrong ones; passkeys and a no
-// need no code.
+// ask the daemon can keep right codes out by trying wrong ones; a no needs no code.
 type Factor struct {
 	path string
 	now  func() time.Time

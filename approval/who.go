@@ -7,9 +7,8 @@ type Proof uint8
 const (
 	Unproven  Proof = iota
 	ByCode          // a code of an authenticator
-	ByPasskey       // a passkey, over what was shown
 )
 
 func (p Proof) String() string {
-	return [...]string{"unproven", "code", "passkey"}[min(p, ByPasskey)]
+	return [...]string{"unproven", "code"}[min(p, ByCode)]
 }

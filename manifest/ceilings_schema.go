@@ -49,7 +49,7 @@ func ceilingKeys() []key {
 		{"approval.approvers", "list of text", "every operator", "uid:N", "who the kernel says has asked; others are refused"},
 		{"approval.needs", "number", "1", between(1, MaxApprovers), "how many different people must say yes"},
 		{"approval.four-eyes", "true or false", "false", "", "nobody approves a call of their own, even with a second factor"},
-		{"approval.proof", "true or false", "false", "", "each yes needs a passkey or a code, also where nobody set one up yet"},
+		{"approval.proof", "true or false", "false", "", "each yes needs a code of an authenticator, also where nobody set one up yet"},
 		{"approval.webhook", "mapping", "none", "one of url and source", "who is told that a call waits"},
 		{"approval.webhook.url", "text", "one of the two is required", "https, or http to loopback", "for addresses that are no secret"},
 		{"approval.webhook.source", "text", "one of the two is required", "env:NAME or file:/path", "chat programs give addresses that let anyone post: those are secrets"},

@@ -281,3 +281,21 @@ func TestApproversOfThePolicy(t *testing.T) {
 		t.Errorf("the approved call: %s; written: %q", got, o.written())
 	}
 }
+
+// An operator whose agent runs as the same user cannot be turned into their own
+// approver: the first authenticator is root's to set up.
+func TestFirstFactorIsOfRoot(t *testing.T) {
+	const alice = 61001
+	d := harness.New(t, "-operators", "61001")
+	o := &office{t: t, d: d}
+	if out, code := o.as(alice, "approvals", "enroll"); code != 3 || strings.Contains(out, "otpauth://") || !strings.Contains(out, "an agent may run as uid:61001") {
+		t.Errorf("an operator sets up the first one: code %d, %s", code, out)
+	}
+	o.enroll()
+	if out, code := o.as(alice, "approvals", "enroll"); code != 3 || strings.Contains(out, "otpauth://") {
+		t.Errorf("an operator sets up another one without a code: code %d, %s", code, out)
+	}
+	if out, code := o.as(alice, "approvals", "enroll", "--code", o.code()); code != 0 || !strings.Contains(out, "otpauth://") {
+		t.Errorf("the control: an operator with a code: code %d, %s", code, out)
+	}
+}

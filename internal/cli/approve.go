@@ -43,7 +43,7 @@ func (a *App) enrollCommand() *cobra.Command {
 	var code string
 	c := &cobra.Command{
 		Use: "enroll", Short: "set up the second factor for approvals", Args: cobra.NoArgs,
-		Long: "Make a secret for an authenticator (TOTP) and print it once. From then on every approval needs a code of it.\nWithout one nobody can approve a call that the same user made, since an agent may run as that user.",
+		Long: "Make a secret for an authenticator (TOTP) and print it once. From then on every approval needs a code of it.\nThe first one is set up by root, since an agent may run as an operator. Without one nobody can approve a call that the same user made, since an agent may run as that user.",
 		RunE: func(*cobra.Command, []string) error {
 			res, err := a.do(control.Request{Op: control.OpEnroll, Code: code})
 			if err != nil {

@@ -72,9 +72,14 @@ func (d *Daemon) approvalRules() approval.Rules {
 	return approval.Rules{Approvers: a.Approvers, Needs: a.Needs, FourEyes: a.FourEyes, Proof: a.Proof || d.factor.Enrolled()}
 }
 
-// enroll sets up the second factor, or a new one in its place.
+// enroll sets up the second factor, or a new one in its place. The first one is root's
+// to set up: an agent that runs as an operator would otherwise make itself the human
+// that every approval is to prove.
 func (d *Daemon) enroll(c *control.Call) (*control.Result, error) {
 	doing := "setting up the second factor"
+	if c.Peer.UID != 0 && !d.factor.Enrolled() {
+		return nil, &mcprun.Error{Class: mcprun.Denied, What: doing, Why: "the first one is set up by root: an agent may run as " + string(c.Peer.Principal()), Hint: "as root: mcprun approvals enroll, and let your authenticator read what it prints"}
+	}
 	rec := &audit.Record{Type: audit.TypeNote, Principal: c.Peer.Principal(), Who: string(c.Peer.Principal()), Reason: "asked to set up the second factor for approvals"}
 	if err := d.record.AppendDurable(rec); err != nil {
 		return nil, fmt.Errorf("%s: it cannot be recorded: %w", doing, err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -72,9 +73,7 @@ func (s *Server) state(who mcprun.Principal) State {
 			st.Over = append(st.Over, one)
 		}
 	}
-	for i, j := 0, len(st.Waiting)-1; i < j; i, j = i+1, j-1 {
-		st.Waiting[i], st.Waiting[j] = st.Waiting[j], st.Waiting[i]
-	}
+	slices.Reverse(st.Waiting)
 	return st
 }
 

@@ -15,7 +15,7 @@ const (
 	// ticketLife is how long the printed address is good: long enough to click on it.
 	// It is good once, so that one in a history or on a screen is worth nothing.
 	ticketLife = 2 * time.Minute
-	// sessionLife is a working day: what the page can do without a passkey is to look
+	// sessionLife is a working day: what the page can do without a code is to look
 	// and to say no.
 	sessionLife = 8 * time.Hour
 	// maxOfOne bounds the tickets, and the sessions, of one operator; the oldest gives way.
@@ -41,7 +41,6 @@ type keys struct {
 type grant struct {
 	Who   mcprun.Principal
 	Until time.Time
-	Enrol bool // may set up a passkey
 }
 
 func newKeys(now func() time.Time, life time.Duration) *keys {

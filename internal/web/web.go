@@ -8,7 +8,7 @@
 // says of it. A GET changes nothing.
 //
 // A token lets its bearer see what waits and say no: an agent that runs as an operator
-// can have one. A yes needs what it has not: a passkey or an authenticator's code.
+// can have one. A yes needs what it has not: an authenticator's code.
 //
 // It does not protect from root, from what runs inside the browser (extensions, a
 // debugger), or from a human who says yes without reading. Any user of the host can
@@ -40,8 +40,8 @@ import (
 var assets embed.FS
 
 const (
-	// maxBody bounds what the page sends: an answer of a passkey is 2 KB.
-	maxBody = 64 << 10
+	// maxBody bounds what the page sends: an id, a digest, a code and a reason.
+	maxBody = 8 << 10
 	// maxHeader bounds a request's headers; ours take less than one KB.
 	maxHeader = 16 << 10
 	// Time that one request may take to arrive, and an answer to leave; connections
@@ -131,35 +131,26 @@ func (s *Server) Address(who mcprun.Principal) (string, error) {
 	return s.origin + "/#ticket=" + ticket, nil // the part behind # is sent to nobody
 }
 
-// Serve answers on the listeners until Close.
-func (s *Server) Serve(ls []net.Listener) (close func()) {
+// Serve answers on the listeners until end is called.
+func (s *Server) Serve(ls []net.Listener) (end func()) {
 	srv := &http.Server{Handler: s, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader}
-	srv.SetKeepAlivesEnabled(true)
 	for _, l := range ls {
-		go srv.Serve(l) // ends with Close
+		go srv.Serve(l) // until it is shut down
 	}
-	return func() {
-		closeOnce(s.stop)
+	return sync.OnceFunc(func() {
+		close(s.stop)
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		if srv.Shutdown(ctx) != nil {
 			srv.Close()
 		}
-	}
-}
-
-func closeOnce(c chan struct{}) {
-	select {
-	case <-c:
-	default:
-		close(c)
-	}
+	})
 }
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	harden(w.Header())
 	if r.Host == strings.Replace(s.host, "localhost", "127.0.0.1", 1) && r.Method == http.MethodGet && r.URL.Path == "/" {
-		http.Redirect(w, r, s.origin+"/", http.StatusTemporaryRedirect) // passkeys belong to a name
+		http.Redirect(w, r, s.origin+"/", http.StatusTemporaryRedirect) // the page has one origin
 		return
 	}
 	if err := s.guard(r); err != nil {

@@ -328,7 +328,7 @@ async function act(f) {
     say(await f(shown));
     $("detail").focus({ preventScroll: true }); // not in a field: keys are commands again
   } catch (e) {
-    say(e.name === "NotAllowedError" ? "The passkey was not used: nothing was decided." : e.message, true);
+    say(e.message, true);
   } finally {
     busy = false;
     document.querySelectorAll("button.act").forEach((b) => (b.disabled = false));
