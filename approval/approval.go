@@ -271,9 +271,9 @@ func (d *Desk) close(e *entry, s State) {
 }
 
 // Decide records what somebody said of a call that waits: by is how the kernel
-// names them. One no denies it; it is approved once as many different
-// people as it needs have said yes, each as the rules of that moment allow. What was
-// said is on the disk before it counts.
+// names them. One no denies it; it is approved once as many different people as it
+// needs have said yes, each as the rules of that moment allow. What was said is on the
+// disk before it counts.
 func (d *Desk) Decide(id string, yes bool, by mcprun.Principal, proof Proof, why string) (Item, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -309,6 +309,7 @@ const yesForm = "%d of %d"
 
 // decide takes over what the record has of a decision; call it with mu held.
 func (d *Desk) decide(e *entry, yes bool, by mcprun.Principal, why string, at time.Time) {
+	defer d.tell()
 	e.Why, e.Decided = why, at
 	if !yes {
 		e.By = string(by)
@@ -324,7 +325,6 @@ func (d *Desk) decide(e *entry, yes bool, by mcprun.Principal, why string, at ti
 		close(e.decided)
 		e.State = Approved
 	}
-	d.tell()
 }
 
 // tell wakes those who watch; call it with mu held.

@@ -225,3 +225,35 @@ func TestPreviewIsKept(t *testing.T) {
 		t.Errorf("after a crash: %v, %d bytes", err, len(got.Preview))
 	}
 }
+
+// Who watches is told of each change at once. A no once told nobody, and a page showed
+// the call as waiting until it looked again by itself.
+func TestWatch(t *testing.T) {
+	d, _, c := desk()
+	told := func(what string, change func()) {
+		t.Helper()
+		before := d.Watch()
+		select {
+		case <-before:
+			t.Fatalf("%s: told of it before", what)
+		default:
+		}
+		change()
+		select {
+		case <-before:
+		default:
+			t.Errorf("%s: nobody was told", what)
+		}
+	}
+	var i, j, k Item
+	told("asked", func() { i = ask(t, d, "x") })
+	told("denied", func() { d.Decide(i.ID, false, "uid:2", Unproven, "no") })
+	j = ask(t, d, "y")
+	told("approved", func() { d.Decide(j.ID, true, "uid:2", Unproven, "") })
+	told("used", func() { take(t, d, j.Binding) })
+	k = ask(t, d, "z")
+	told("killed", func() { d.Revoke(k.Server, "") })
+	ask(t, d, "w")
+	c.advance(Life)
+	told("expired, when somebody looks", func() { d.List() })
+}

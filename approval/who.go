@@ -5,8 +5,8 @@ package approval
 type Proof uint8
 
 const (
-	Unproven  Proof = iota
-	ByCode          // a code of an authenticator
+	Unproven Proof = iota
+	ByCode         // a code of an authenticator
 )
 
 func (p Proof) String() string {

@@ -17,6 +17,7 @@
 package starter
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -76,18 +77,8 @@ func Propose(s *manifest.Server, pins *lock.File) Proposal {
 		}
 		p.Tools = append(p.Tools, t)
 	}
-	slices.SortStableFunc(p.Tools, func(a, b Tool) int { return compare(a.Name, b.Name) })
+	slices.SortStableFunc(p.Tools, func(a, b Tool) int { return cmp.Compare(a.Name, b.Name) })
 	return p
-}
-
-func compare(a, b mcprun.ToolName) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // withheldTools asks the gate which tools it would not hand out, whatever is granted.
