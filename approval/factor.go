@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/pquerna/otp"
 	"github.com/pquerna/otp/hotp"
 	"github.com/pquerna/otp/totp"
+
+	"github.com/mcprun/mcprun/internal/atomicfile"
 )
 
 // Factor is a second factor: codes of an authenticator (TOTP, RFC 6238). An agent
@@ -156,17 +157,7 @@ func (f *Factor) save(s factorState) error {
 	if err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(f.path), ".factor-")
-	if err != nil {
-		return fmt.Errorf("keeping the second factor: %w", err)
-	}
-	_, err = tmp.Write(raw)
-	err = errors.Join(err, tmp.Sync(), tmp.Close()) // made with mode 0600
-	if err == nil {
-		err = os.Rename(tmp.Name(), f.path)
-	}
-	if err != nil {
-		os.Remove(tmp.Name())
+	if err := atomicfile.Write(f.path, raw, 0o600); err != nil {
 		return fmt.Errorf("keeping the second factor: %w", err)
 	}
 	f.state = s

@@ -12,6 +12,7 @@ import (
 
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/gate/starter"
+	"github.com/mcprun/mcprun/internal/atomicfile"
 	"github.com/mcprun/mcprun/lock"
 	"github.com/mcprun/mcprun/manifest"
 )
@@ -94,16 +95,6 @@ func replaceFile(path string, was, now []byte) error {
 	if err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name()) // gone already if all went well
-	_, err = tmp.Write(now)
-	err = errors.Join(err, tmp.Chmod(info.Mode().Perm()), tmp.Sync(), tmp.Close())
-	if err != nil {
-		return err
-	}
 	is, err := os.ReadFile(path)
 	if err == nil && !bytes.Equal(is, was) {
 		err = errors.New("somebody changed it in the meantime; try again")
@@ -111,7 +102,7 @@ func replaceFile(path string, was, now []byte) error {
 	if err != nil {
 		return err
 	}
-	return os.Rename(tmp.Name(), path)
+	return atomicfile.Write(path, now, info.Mode().Perm())
 }
 
 func showProposal(w io.Writer, path string, p starter.Proposal, written bool) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/gate"
+	"github.com/mcprun/mcprun/internal/atomicfile"
 	"github.com/mcprun/mcprun/internal/control"
 	"github.com/mcprun/mcprun/lock"
 	"github.com/mcprun/mcprun/manifest"
@@ -48,7 +49,7 @@ func (a *App) lockCommand() *cobra.Command {
 			if diff {
 				return a.showDiff(abs, now)
 			}
-			if err := writeFile(lockPath(abs), res.Lock); err != nil {
+			if err := atomicfile.Write(lockPath(abs), res.Lock, 0o644); err != nil {
 				return &mcprun.Error{Class: mcprun.Failed, What: "writing the pins", Err: err}
 			}
 			return a.print(now, func(w io.Writer) { a.showLock(w, m, now, abs) })
@@ -56,15 +57,6 @@ func (a *App) lockCommand() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&diff, "diff", false, "show what changed, write nothing")
 	return cmd
-}
-
-// writeFile replaces a file whole or not at all.
-func writeFile(path string, data []byte) error {
-	tmp := path + ".part"
-	if err := os.WriteFile(tmp, data, 0o644); err != nil {
-		return err
-	}
-	return os.Rename(tmp, path)
 }
 
 func (a *App) showDiff(abs string, now *lock.File) error {

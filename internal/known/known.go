@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/internal/atomicfile"
 )
 
 const (
@@ -143,16 +144,5 @@ func write(path string, f stored) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".known-")
-	if err != nil {
-		return err
-	}
-	_, err = tmp.Write(raw)
-	if err = errors.Join(err, tmp.Close()); err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
-		os.Remove(tmp.Name())
-	}
-	return err
+	return atomicfile.Write(path, raw, 0o600)
 }
