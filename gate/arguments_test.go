@@ -59,25 +59,28 @@ func TestArguments(t *testing.T) {
 	for _, row := range []struct{ args, want string }{
 		{`{}`, "allow low risk.low"},
 		{`{"path":"/workspace/a"}`, "allow low risk.low"},
-		{`{"path":null}`, "deny low schema.invalid"},
-		{`{"path":"/etc/passwd"}`, "deny low path.outside"},
-		{`{"path":["/workspace/a","/etc/passwd"]}`, "deny low path.outside"},
-		{`{"path":[["/etc/passwd"]]}`, "deny low path.outside"},
-		{`{"path":[7]}`, "deny low path.relative"},
+		{`{"path":null}`, "deny block schema.invalid"},
+		{`{"path":"/etc/passwd"}`, "deny block path.outside"},
+		{`{"path":["/workspace/a","/etc/passwd"]}`, "deny block path.outside"},
+		{`{"path":[["/etc/passwd"]]}`, "deny block path.outside"},
+		{`{"path":[7]}`, "deny block path.relative"},
 		{`{"path":"/workspace/.git/hooks/pre-commit"}`, "hold high path.sensitive"},
-		{`{"path":"/workspace/a","edits":[{"path":"/workspace/b"},{"path":"/workspace/../etc/x"}]}`, "deny low path.traversal"},
+		{`{"path":"/workspace/a","edits":[{"path":"/workspace/b"},{"path":"/workspace/../etc/x"}]}`, "deny block path.traversal"},
 		{`{"edits":[{"path":"/workspace/b","text":"../../etc/passwd in a text is fine"}]}`, "allow low risk.low"},
-		{`{"edits":[{"text":"ghp_16C7e42F292c6912E7710c838347Ae178B4a"}]}`, "deny low secret.github"},
+		{`{"edits":[{"text":"ghp_16C7e42F292c6912E7710c838347Ae178B4a"}]}`, "deny block secret.github"},
 		{`{"force":true}`, "hold high rule"},
 		{`{"force":false}`, "allow low risk.low"},
 		{`{"n":11,"force":true}`, "deny block rule"},
 		{`{"n":5}`, "allow medium rule"},
 		{`{"n":"five"}`, "deny block rule"}, // what cannot be compared holds
-		{`{"path":"/etc/passwd","force":true}`, "deny low path.outside"},
+		{`{"path":"/etc/passwd","force":true}`, "deny block path.outside"},
 	} {
 		d := p.Decide(Call{Server: "test", Tool: "edit", Arguments: jsontext.Value(row.args), Now: time.Unix(1e9, 0), Recent: map[string]int64{"tool_minute": 1}})
 		if got := fmt.Sprint(d.Verdict, " ", d.Risk, " ", d.Rule); got != row.want {
 			t.Errorf("%s: %s (%s), want %s", row.args, got, d.Reason, row.want)
+		}
+		if (d.Verdict == mcprun.Deny) != (d.Risk == mcprun.Block) { // what is refused has no milder class in the record
+			t.Errorf("%s: %s and %s", row.args, d.Verdict, d.Risk)
 		}
 		if d.Rule != RuleRiskLow && d.Reason == "" {
 			t.Errorf("%s: no reason", row.args)

@@ -45,7 +45,7 @@ func TestConfirm(t *testing.T) {
 		"nobody to ask":         {Grant{Risk: mcprun.Medium, Confirm: true}, Call{}, mcprun.Hold, mcprun.High, false, RuleConfirm},
 		"too long":              {Grant{Risk: mcprun.Medium, Confirm: true}, Call{Elicits: true, Arguments: long}, mcprun.Hold, mcprun.High, false, RuleConfirm},
 		"not demanded":          {Grant{Risk: mcprun.Medium}, Call{Elicits: true}, mcprun.Allow, mcprun.Medium, false, RuleRiskMedium},
-		"refused":               {Grant{Risk: mcprun.Medium, Confirm: true}, Call{Elicits: true, Arguments: jsontext.Value(`{"message":1}`)}, mcprun.Deny, mcprun.Medium, false, RuleSchemaInvalid},
+		"refused":               {Grant{Risk: mcprun.Medium, Confirm: true}, Call{Elicits: true, Arguments: jsontext.Value(`{"message":1}`)}, mcprun.Deny, mcprun.Block, false, RuleSchemaInvalid},
 	} {
 		d := decide(row.grant, row.call)
 		if d.Verdict != row.verdict || d.Risk != row.risk || d.Confirm != row.asks || d.Rule != row.rule {

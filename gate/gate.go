@@ -66,31 +66,31 @@ func (t Taint) After(r Traits, instructions bool) Taint {
 // zero Policy denies everything.
 func (p *Policy) Decide(c Call) mcprun.Decision {
 	if p == nil || c.Server != p.server {
-		return deny(mcprun.Block, RuleServerMismatch, fmt.Sprintf("no policy for server %s", shown(string(c.Server))), "")
+		return deny(RuleServerMismatch, fmt.Sprintf("no policy for server %s", shown(string(c.Server))), "")
 	}
 	e, ok := p.tools[c.Tool]
 	switch {
 	case !ok:
 		return p.unknown(c.Tool)
 	case e.rule != "":
-		return deny(mcprun.Block, e.rule, e.reason, e.hint)
+		return deny(e.rule, e.reason, e.hint)
 	case !e.granted:
-		return deny(mcprun.Block, RuleNotGranted, fmt.Sprintf("%s is pinned but server.yaml does not grant it", c.Tool), e.hint)
+		return deny(RuleNotGranted, fmt.Sprintf("%s is pinned but server.yaml does not grant it", c.Tool), e.hint)
 	case e.tool == nil || e.tool.Risk == mcprun.Block:
-		return deny(mcprun.Block, RuleRiskBlock, e.tool.blocked(string(c.Tool)), "")
+		return deny(RuleRiskBlock, e.tool.blocked(string(c.Tool)), "")
 	}
 	if e.grant.Justify {
 		if v := c.unjustified(); v != nil {
-			return deny(e.tool.Risk, v.rule, fmt.Sprintf("%s: %s", c.Tool, v.reason), v.hint)
+			return deny(v.rule, fmt.Sprintf("%s: %s", c.Tool, v.reason), v.hint)
 		}
 	}
 	args, v := e.tool.checkArguments(c.Arguments)
 	if v != nil {
-		return deny(e.tool.Risk, v.rule, fmt.Sprintf("%s: %s", c.Tool, v.reason), v.hint)
+		return deny(v.rule, fmt.Sprintf("%s: %s", c.Tool, v.reason), v.hint)
 	}
 	f := e.grant.judge(args)
 	if f.Verdict != argument.Pass && f.Verdict != argument.Hold {
-		return deny(e.tool.Risk, f.Rule, fmt.Sprintf("%s: %s", c.Tool, f.Reason), f.Hint)
+		return deny(f.Rule, fmt.Sprintf("%s: %s", c.Tool, f.Reason), f.Hint)
 	}
 	s := newSheet(e)
 	s.finding(f)
@@ -100,9 +100,10 @@ func (p *Policy) Decide(c Call) mcprun.Decision {
 	return s.decide(c.Tool)
 }
 
-// deny refuses a call for one reason alone, whatever else it has.
-func deny(class mcprun.Risk, rule, reason, hint string) mcprun.Decision {
-	return mcprun.Decision{Verdict: mcprun.Deny, Risk: class, Rule: rule, Reason: reason, Hint: hint,
+// deny refuses a call for one reason alone, whatever else it has and whatever the class
+// of its tool.
+func deny(rule, reason, hint string) mcprun.Decision {
+	return mcprun.Decision{Verdict: mcprun.Deny, Risk: mcprun.Block, Rule: rule, Reason: reason, Hint: hint,
 		Score: risk.ClassBlock, Contributions: []mcprun.Contribution{{Name: rule, Points: risk.ClassBlock, Least: mcprun.Block, Why: reason}}}
 }
 
@@ -116,7 +117,7 @@ func (p *Policy) unknown(name mcprun.ToolName) mcprun.Decision {
 			break
 		}
 	}
-	return deny(mcprun.Block, RuleUnknownTool, fmt.Sprintf("%s has no pinned tool %s", p.server, shown(string(name))), hint)
+	return deny(RuleUnknownTool, fmt.Sprintf("%s has no pinned tool %s", p.server, shown(string(name))), hint)
 }
 
 // checkArguments holds the arguments against the input schema and returns them

@@ -82,10 +82,10 @@ func TestDecide(t *testing.T) {
 		{"", `{}`, "deny block tool.unknown", "no pinned tool"},
 		{"a\x1b[8m", `{}`, "deny block tool.unknown", `"a\x1b[8m"`},
 		{long, `{}`, "deny block tool.unknown", `"` + strings.Repeat("x", 64) + `"…`},
-		{"read", `{}`, "deny low schema.invalid", "lacks path"},
-		{"read", `{"path":1}`, "deny low schema.invalid", `"/path": string`},
-		{"read", `{"path":"a","x":1}`, "deny low schema.undeclared", "declared are path"},
-		{"delete", `{"x":1}`, "deny high schema.undeclared", "send an empty object"},
+		{"read", `{}`, "deny block schema.invalid", "lacks path"},
+		{"read", `{"path":1}`, "deny block schema.invalid", `"/path": string`},
+		{"read", `{"path":"a","x":1}`, "deny block schema.undeclared", "declared are path"},
+		{"delete", `{"x":1}`, "deny block schema.undeclared", "send an empty object"},
 	} {
 		d := p.Decide(Call{Server: "test", Tool: tt.tool, Arguments: jsontext.Value(tt.args)})
 		if got := fmt.Sprintf("%s %s %s", d.Verdict, d.Risk, d.Rule); got != tt.want || !strings.Contains(d.Reason+"\n"+d.Hint, tt.says) {

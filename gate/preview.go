@@ -58,7 +58,7 @@ func (p *Policy) Preview(c Call) (dry Call, d mcprun.Decision, has bool) {
 	// server that reads names so.
 	args, err := strictjson.Parse(dry.Arguments, strictjson.Request)
 	if err != nil {
-		return dry, deny(e.tool.Risk, RuleSchemaInvalid, fmt.Sprintf("%s: %s", c.Tool, strings.TrimSpace(err.Error())), ""), true
+		return dry, deny(RuleSchemaInvalid, fmt.Sprintf("%s: %s", c.Tool, strings.TrimSpace(err.Error())), ""), true
 	}
 	dry.Arguments = args
 	return dry, p.Decide(dry), true

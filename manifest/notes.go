@@ -38,7 +38,7 @@ type adder func(path, format string, args ...any)
 
 func noteTools(s *Server, add adder) {
 	if len(s.Tools) == 0 {
-		add("tools", "no tool is granted; run mcprun lock to see them")
+		add("tools", "no tool is granted; mcprun lock shows them, and then mcprun policy init what to say of each")
 	}
 	for name, t := range s.Tools {
 		if t.Risk == mcprun.High {

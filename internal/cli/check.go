@@ -50,7 +50,13 @@ func (a *App) checkCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return refusedBy(map[string][]string{args[0]: asks}, args)
+			if err := refusedBy(map[string][]string{args[0]: asks}, args); err != nil {
+				return err
+			}
+			if _, err := os.Stat(lockPath(args[0])); err == nil && len(m.Tools) > 0 {
+				fmt.Fprintf(a.Err, "mcprun: hint: mcprun start %s\n", args[0])
+			}
+			return nil
 		},
 	}
 	policyFlag(c, &file, daemonsPolicy)

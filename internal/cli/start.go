@@ -38,7 +38,7 @@ func (a *App) startCommand() *cobra.Command {
 			return a.print(res.Server, func(w io.Writer) {
 				fmt.Fprintf(w, "%s is running: %d tools, %d withheld\n", res.Server.Name, res.Server.Tools, res.Server.Withheld)
 				if res.Server.Tools == 0 {
-					fmt.Fprintf(a.Err, "mcprun: hint: no tool is granted; see what there is: mcprun lock %s\n", args[0])
+					fmt.Fprintf(a.Err, "mcprun: hint: no tool is granted; see what to say of each: mcprun policy init %s\n", args[0])
 				} else {
 					fmt.Fprintf(a.Err, "mcprun: hint: give your MCP client this command: mcprun connect %s\n", res.Server.Name)
 				}
