@@ -145,6 +145,8 @@ type Instance struct {
 	task   *containerdTask
 	done   chan struct{}
 	once   sync.Once
+
+	freezer freezer
 }
 
 // Pid is the host's process id of the container's first process.
@@ -160,7 +162,7 @@ func (r *Runtime) Start(ctx context.Context, plan Plan) (_ *Instance, err error)
 	if err != nil {
 		return nil, err
 	}
-	inst := &Instance{ID: plan.ID, IDBase: base, rt: r, cgroup: r.parent() + "/" + plan.ID, pidfd: -1, done: make(chan struct{})}
+	inst := &Instance{ID: plan.ID, IDBase: base, rt: r, cgroup: r.parent() + "/" + plan.ID, pidfd: -1, done: make(chan struct{}), freezer: newFreezer()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, inst.Kill(), inst.Clean(context.WithoutCancel(ctx)))
@@ -330,9 +332,10 @@ func (i *Instance) watch(fd int) {
 // kernel some seconds, and a process in an uninterruptible wait never ends.
 const killDeadline = 10 * time.Second
 
-// Kill ends every process of the container and returns when none is left. It
-// needs no daemon but this one and no containerd, and may be called again.
+// Kill ends every process of the container, frozen or not, and returns when none is
+// left. It needs no daemon but this one and no containerd, and may be called again.
 func (i *Instance) Kill() error {
+	i.freezer.end()
 	if i.pidfd < 0 {
 		return nil
 	}

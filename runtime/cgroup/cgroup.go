@@ -102,7 +102,7 @@ func (c Hierarchies) Kill(path string) error {
 			return nil
 		}
 	}
-	c.thaw(path) // a task frozen by the v1 freezer does not die until thawed
+	defer c.thaw(path) // a task frozen by the v1 freezer does not die until thawed, and then does nothing else first
 	for _, pid := range c.Processes(path) {
 		if err := unix.Kill(pid, unix.SIGKILL); err != nil && err != unix.ESRCH {
 			return fmt.Errorf("killing process %d: %w", pid, err)
