@@ -1,0 +1,133 @@
+package passkey
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+)
+
+// Whatever a page sends is no yes, unless it is the very answer: the signature and all
+// that it covers. Nothing that is sent ends the daemon.
+func FuzzYes(f *testing.F) {
+	b := newBench(f)
+	good := b.alice.sign(b.ask(call))
+	raw, err := json.Marshal(good)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(raw)
+	f.Add([]byte(`{"asked":"x","id":"AA","clientData":"e30","authData":"","signature":"AA"}`))
+	f.Add([]byte(`{"asked":"x","asked":"y"}`))
+	f.Add([]byte(`{"id":"A\n"}`))
+	open := b.open[good.Asked]
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		yes, err := ParseYes(raw)
+		if err != nil {
+			return
+		}
+		if y, err := ParseYes(must(json.Marshal(yes))); err != nil || y.Asked != yes.Asked || string(y.Signature) != string(yes.Signature) {
+			t.Fatalf("it reads differently: %+v, %v", y, err)
+		}
+		b.open[good.Asked], yes.Asked = open, good.Asked
+		_, err = b.Check(alice, b.have, call, yes)
+		same := bytes.Equal(yes.ClientData, good.ClientData) && bytes.Equal(yes.AuthData, good.AuthData) && bytes.Equal(yes.ID, good.ID)
+		if err == nil && !same {
+			t.Fatalf("%s is taken for a yes", raw)
+		}
+	})
+}
+
+// The same for a new passkey: what is taken has a key, an id within bounds and none of
+// the makers' certificates.
+func FuzzMade(f *testing.F) {
+	b := newBench(f)
+	a := newAuthenticator(f)
+	q, err := b.Register(alice, "alice", nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	raw, err := json.Marshal(a.make(q))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(raw)
+	f.Add([]byte(`{"asked":"x","id":"AA","clientData":"e30","attestation":"oA","transports":["usb"]}`))
+	open := b.open[q.Name]
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		made, err := ParseMade(raw)
+		if err != nil {
+			return
+		}
+		b.open[q.Name], made.Asked = open, q.Name
+		c, err := b.Registered(alice, made)
+		if err == nil && (len(c.Key) == 0 || len(c.ID) == 0 || len(c.ID) > maxID || string(c.ID) != string(made.ID)) {
+			t.Fatalf("%s makes %+v", raw, c)
+		}
+	})
+}
+
+// The parsing behind the challenge, which the fuzzer cannot guess: attestations alone.
+func FuzzAttestation(f *testing.F) {
+	b := newBench(f)
+	a := newAuthenticator(f)
+	q, err := b.Register(alice, "alice", nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	good := a.make(q)
+	f.Add([]byte(good.Attestation))
+	open := b.open[q.Name]
+	f.Fuzz(func(t *testing.T, object []byte) {
+		made := good
+		made.Attestation = object
+		b.open[q.Name] = open
+		if c, err := b.Registered(alice, made); err == nil && string(c.ID) != string(a.id) {
+			t.Fatalf("%x makes %+v", object, c)
+		}
+	})
+}
+
+// The same for the authenticator data of a yes, with a signature that fits: the flags
+// and the name are judged, whatever stands behind them.
+func FuzzAuthData(f *testing.F) {
+	b := newBench(f)
+	good := b.alice.sign(b.ask(call))
+	f.Add([]byte(good.AuthData))
+	f.Add([]byte(good.AuthData[:32]))
+	open := b.open[good.Asked]
+	f.Fuzz(func(t *testing.T, data []byte) {
+		b.open[good.Asked] = open
+		_, err := b.Check(alice, b.have, call, b.alice.signed(good.Asked, good.ClientData, data))
+		if err == nil && (len(data) < 37 || data[32]&needed != needed || string(data[:32]) != string(good.AuthData[:32])) {
+			t.Fatalf("%x is taken for a yes", data)
+		}
+	})
+}
+
+func must(raw []byte, err error) []byte {
+	if err != nil {
+		panic(err)
+	}
+	return raw
+}
+
+// The names of JSON members are exact, and there is one of each.
+func TestParseStrictly(t *testing.T) {
+	for _, raw := range []string{"", "{", "[]", "null{}", `{"asked":"x","asked":"x"}`, `{"Asked":"x"}`, `{"asked":"x","type":"public-key"}`, `{"id":"AA=="}`, `{"id":"AB"}`, `{"id":"A A"}`, `{"id":"AA\n"}`, `{"id":[0]}`, `{"asked":"\ud800"}`} {
+		if _, err := ParseYes([]byte(raw)); err == nil {
+			t.Errorf("a yes: %s passes", raw)
+		}
+		if _, err := ParseMade([]byte(raw)); err == nil {
+			t.Errorf("a new passkey: %s passes", raw)
+		}
+	}
+	var y Yes
+	raw := `{"asked":"x","id":"AA","clientData":"AQ","authData":"Ag","signature":"Aw"}`
+	if err := json.Unmarshal([]byte(raw), &y); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ParseYes([]byte(raw)); err != nil || got.Signature[0] != 3 {
+		t.Errorf("the control: %+v, %v", got, err)
+	}
+}
