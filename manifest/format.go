@@ -7,6 +7,12 @@ import (
 	"time"
 )
 
+// Size writes bytes as server.yaml does: 64MiB.
+func Size(n int64) string { return sizeString(n) }
+
+// CPU writes thousandths of one CPU as server.yaml does: 0.5.
+func CPU(milli int64) string { return milliString(milli) }
+
 // sizeString writes a size as server.yaml does, in its largest whole unit.
 func sizeString(n int64) string {
 	switch {

@@ -173,7 +173,7 @@ func checkLimits(s *specs.Spec) error {
 		return fmt.Errorf("memory is unlimited or may swap")
 	case r.CPU.Quota == nil || *r.CPU.Quota <= 0 || r.CPU.Period == nil || *r.CPU.Period == 0:
 		return fmt.Errorf("cpu is unlimited")
-	case r.Pids.Limit == nil || *r.Pids.Limit <= initTasks:
+	case r.Pids.Limit == nil || *r.Pids.Limit <= InitTasks:
 		return fmt.Errorf("pids is unlimited")
 	case len(r.Devices) != 1 || r.Devices[0].Allow:
 		return fmt.Errorf("devices are allowed")

@@ -121,7 +121,13 @@ type Plan struct {
 	Image   Image
 	Profile *profiles.Profile
 	Network Network
+	// Strained is called when processes ran into a limit of memory or pids, from the one
+	// goroutine that watches the container; it must not wait for anything.
+	Strained func()
 }
+
+// Use is what a container uses, and how often it ran into its limits.
+type Use = cgroup.Use
 
 // Network is what a container is given to reach others. The zero value is none: a
 // namespace of its own with only lo, and nobody there.
@@ -146,7 +152,11 @@ type Instance struct {
 	done   chan struct{}
 	once   sync.Once
 
-	freezer freezer
+	freezer  freezer
+	strained func()
+	limits   *cgroup.Watch
+	useMu    sync.Mutex
+	use      Use // as it was read last
 }
 
 // Pid is the host's process id of the container's first process.
@@ -162,7 +172,7 @@ func (r *Runtime) Start(ctx context.Context, plan Plan) (_ *Instance, err error)
 	if err != nil {
 		return nil, err
 	}
-	inst := &Instance{ID: plan.ID, IDBase: base, rt: r, cgroup: r.parent() + "/" + plan.ID, pidfd: -1, done: make(chan struct{}), freezer: newFreezer()}
+	inst := &Instance{ID: plan.ID, IDBase: base, rt: r, cgroup: r.parent() + "/" + plan.ID, pidfd: -1, done: make(chan struct{}), freezer: newFreezer(), strained: plan.Strained}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, inst.Kill(), inst.Clean(context.WithoutCancel(ctx)))
@@ -312,20 +322,54 @@ func (i *Instance) hold() error {
 	if err := i.rt.cgroups.Adopt(i.cgroup, i.pid); err != nil {
 		return err
 	}
+	if i.limits, err = i.rt.cgroups.Watch(i.cgroup); err != nil {
+		return err
+	}
 	go i.watch(fd)
 	return nil
 }
 
+// settle is how long counters are let come to rest after the kernel told of them: v1
+// tells before it counts, and a fork bomb runs into its limit without end.
+const settle = 50 * time.Millisecond
+
 // watch closes done when the first process is gone. The kernel lets pid 1 of a
-// namespace end only after every other process of it has.
+// namespace end only after every other process of it has. Meanwhile it tells of limits
+// that are run into.
 func (i *Instance) watch(fd int) {
 	defer close(i.done)
+	defer i.limits.Close()
+	fds := append([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, i.limits.Poll()...)
 	for {
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1)
-		if n > 0 || err != nil && err != unix.EINTR {
+		n, err := unix.Poll(fds, milliseconds(i.limits.Pause()))
+		if err == nil && n > 0 && fds[0].Revents == 0 {
+			_, err = unix.Poll(fds[:1], milliseconds(settle))
+		}
+		if fds[0].Revents != 0 || err != nil && err != unix.EINTR {
 			return
 		}
+		if i.limits.Told() && i.strained != nil {
+			i.strained()
+		}
 	}
+}
+
+func milliseconds(d time.Duration) int {
+	if d > time.Hour {
+		return -1
+	}
+	return int(d.Milliseconds())
+}
+
+// Use is what the container uses now or, once it is gone, used at the last look.
+func (i *Instance) Use() Use {
+	u, err := i.rt.cgroups.Use(i.cgroup)
+	i.useMu.Lock()
+	defer i.useMu.Unlock()
+	if err == nil {
+		i.use = u
+	}
+	return i.use
 }
 
 // killDeadline bounds the wait for the last process: freeing 64 GiB takes the
@@ -392,6 +436,7 @@ func (i *Instance) clean(ctx context.Context) error {
 		}
 	}
 	failpoint.Hit("runtime.clean-sockets")
+	i.Use() // for those who ask afterwards
 	var errs []error
 	if i.task != nil {
 		errs = append(errs, i.task.remove(ctx))

@@ -15,9 +15,9 @@ const (
 	// ServerUID is the user, inside the container, that the server runs as. It is not
 	// 0, so that a file of the image that only root may write stays so.
 	ServerUID = 1000
-	// initTasks is what mcprun-init itself takes out of the pids limit: its Go
+	// InitTasks is what mcprun-init itself takes out of the pids limit: its Go
 	// threads, so that the number in server.yaml is the server's own.
-	initTasks = 8
+	InitTasks = 8
 	// shmSize bounds /dev/shm, which counts as memory of the container.
 	shmSize = 16 << 20
 
@@ -150,7 +150,7 @@ func resources(r manifest.Resources) *specs.LinuxResources {
 		Devices: []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}}, // runc adds null, zero, random, tty back
 		Memory:  &specs.LinuxMemory{Limit: ptr(r.Memory), Swap: ptr(r.Memory)},
 		CPU:     &specs.LinuxCPU{Quota: ptr(r.MilliCPU * cpuPeriod / 1000), Period: ptr(uint64(cpuPeriod))},
-		Pids:    &specs.LinuxPids{Limit: ptr(r.Pids + initTasks)},
+		Pids:    &specs.LinuxPids{Limit: ptr(r.Pids + InitTasks)},
 	}
 }
 

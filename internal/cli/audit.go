@@ -66,7 +66,7 @@ func (a *App) showRecord(w io.Writer, r *audit.Record) {
 		if r.Verdict != mcprun.Allow {
 			kind = a.colour(red, kind)
 		}
-	case audit.TypeRefuse, audit.TypeKill, audit.TypeAccessDenied, audit.TypeToolChange:
+	case audit.TypeRefuse, audit.TypeKill, audit.TypeAccessDenied, audit.TypeToolChange, audit.TypeStrain:
 		kind = a.colour(red, kind)
 	case audit.TypeCall:
 		kind = a.colour(green, kind)

@@ -91,6 +91,9 @@ func (a *App) showInspection(w io.Writer, in *control.Inspection) {
 	for _, k := range slices.Sorted(maps.Keys(in.Resources)) {
 		row("limit", "%s %s", k, in.Resources[k])
 	}
+	for _, u := range in.Uses {
+		row("uses", "%s", useText(u))
+	}
 	for _, m := range in.Mounts {
 		row("mount", "%s", m)
 	}
@@ -112,6 +115,15 @@ func (a *App) showInspection(w io.Writer, in *control.Inspection) {
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\n", t.Tool, t.Risk, t.State, t.Why)
 	}
 	tw.Flush()
+}
+
+// useText is what a container uses of one limit.
+func useText(u control.ContainerUse) string {
+	text := fmt.Sprintf("%s %s of %s, %s at most", u.Limit, u.Now, u.Max, u.Peak)
+	if u.Hits > 0 {
+		text += fmt.Sprintf("; ran into it %d times (mcprun logs)", u.Hits)
+	}
+	return text
 }
 
 func (a *App) logsCommand() *cobra.Command {

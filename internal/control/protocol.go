@@ -128,6 +128,7 @@ type Inspection struct {
 	Syscalls  int               `json:"syscalls"`
 	Filter    int               `json:"filterInstructions"`
 	Resources map[string]string `json:"resources"`
+	Uses      []ContainerUse    `json:"uses,omitzero"` // of these, while it runs
 	Mounts    []string          `json:"mounts"`
 	Network   string            `json:"network"`
 	Egress    []string          `json:"egress,omitzero"`      // the rules, as server.yaml has them
@@ -135,6 +136,15 @@ type Inspection struct {
 	Policy    []ToolPolicy      `json:"tools_policy"`
 	Kills     []string          `json:"kills,omitzero"`
 	Notes     []string          `json:"notes,omitzero"`
+}
+
+// ContainerUse is what a container uses of one of its limits.
+type ContainerUse struct {
+	Limit string `json:"limit"` // memory, pids
+	Now   string `json:"now"`
+	Peak  string `json:"peak"`
+	Max   string `json:"max"`
+	Hits  int64  `json:"hits"` // processes that were ended or refused for it
 }
 
 // ToolPolicy is what would happen to a call of one tool.

@@ -373,6 +373,7 @@ func (d *Daemon) inspect(c *control.Call) (*control.Result, error) {
 	if run != nil {
 		in.HostIDs = fmt.Sprintf("%d-%d", run.inst.IDBase, run.inst.IDBase+65535)
 		in.Policy = d.toolPolicies(s, run)
+		in.Uses = uses(run)
 	}
 	return &control.Result{Inspect: in}, nil
 }

@@ -54,7 +54,7 @@ func (l *serverLog) consume(r io.Reader) {
 	for {
 		line, err := br.ReadSlice('\n')
 		if len(line) > 0 {
-			l.add(lock.Visible(strings.ToValidUTF8(string(bytes.TrimRight(line, "\r\n")), "\ufffd")))
+			l.add(asServer(lock.Visible(strings.ToValidUTF8(string(bytes.TrimRight(line, "\r\n")), "\ufffd"))))
 		}
 		for errors.Is(err, bufio.ErrBufferFull) {
 			_, err = br.ReadSlice('\n')
@@ -65,7 +65,25 @@ func (l *serverLog) consume(r io.Reader) {
 	}
 }
 
-// add appends one line of our own or of the server's.
+// ours begins the lines that are not the server's.
+const ours = "[mcprun:"
+
+// asServer keeps a server from writing lines that look like ours.
+func asServer(line string) string {
+	if strings.HasPrefix(strings.TrimLeft(line, " "), ours) {
+		return "stderr: " + line
+	}
+	return line
+}
+
+// note appends a line of our own, however much the server writes.
+func (l *serverLog) note(text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.write(ours + " " + text + "]")
+}
+
+// add appends one line of the server's.
 func (l *serverLog) add(line string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -77,6 +95,11 @@ func (l *serverLog) add(line string) {
 		line = fmt.Sprintf("[mcprun: %d lines left out, over %d bytes a second]\n%s", l.skipped, logRate, line)
 		l.skipped = 0
 	}
+	l.write(line)
+}
+
+// write keeps a line and shows it to those who follow; call it with mu held.
+func (l *serverLog) write(line string) {
 	if err := l.rotate(int64(len(line) + 1)); err == nil {
 		n, _ := io.WriteString(l.file, line+"\n")
 		l.size += int64(n)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/mcprun/mcprun"
@@ -59,10 +60,15 @@ type running struct {
 	done chan struct{} // closed when it is cleaned up
 	once sync.Once
 
+	strain strain
+	res    atomic.Pointer[manifest.Resources] // what its container may use now
+
 	judging sync.Mutex   // guards what follows, and the order in which policies are set
 	base    *gate.Policy // of server.yaml, its pins and the ceilings
 	current *lock.File   // what the tools are now; nil if that is not known
 }
+
+func (run *running) resources() manifest.Resources { return *run.res.Load() }
 
 func (s *server) acquire() { s.op <- struct{}{} }
 func (s *server) release() { <-s.op }
@@ -194,7 +200,10 @@ func (s *server) launch(ctx context.Context, id string, def *definition, image r
 	ctx, cancel := context.WithTimeout(ctx, def.m.Timeouts.Start)
 	defer cancel()
 	run := &running{life: s.front.NewLife(id), done: make(chan struct{})}
+	run.res.Store(&def.m.Resources)
 	plan := runtime.Plan{ID: id, Server: def.m, Base: filepath.Dir(def.file), Image: image, Profile: def.profile}
+	strained := make(chan struct{}, 1)
+	plan.Strained = func() { wake(strained) }
 	var err error
 	if networked {
 		if run.net, plan.Network, err = s.d.openNetwork(ctx, def, id, run.life); err != nil {
@@ -207,11 +216,14 @@ func (s *server) launch(ctx context.Context, id string, def *definition, image r
 		return nil, upstream.Greeting{}, nil, errors.Join(err, run.net.end(err))
 	}
 	run.inst = inst
+	run.life.Gone = func() error { return s.gone(run) }
+	run.life.Strained = func(f front.Flight, t time.Time) string { return s.strainedSince(run, f, t) }
 	go s.log.consume(inst.Stderr)
 	if run.conn, err = upstream.New(inst.Stdio, run.life.Events()); err != nil {
 		err = errors.Join(err, run.net.end(err), inst.Kill(), inst.Clean(context.WithoutCancel(ctx)))
 		return nil, upstream.Greeting{}, nil, err
 	}
+	go s.watchStrain(run, strained)
 	s.front.Prepare(run.life, run.conn)
 	run.conn.Start(inst.Stdio)
 	g := upstream.Grants(def.m.Grants)
@@ -262,7 +274,7 @@ func (s *server) publish(run *running, def *definition, g upstream.Greeting, cur
 	}
 	run.current = current
 	for _, p := range s.judge(run, def) {
-		s.log.add(fmt.Sprintf("[mcprun: tool %s: %v]", p.Tool, p.Err))
+		s.log.note(fmt.Sprintf("tool %s: %v", p.Tool, p.Err))
 	}
 	s.noteChanges(def.lock, current, run)
 	run.life.Image, run.life.Patience = def.lock.Image, def.m.Timeouts.Approval
@@ -273,12 +285,7 @@ func (s *server) publish(run *running, def *definition, g upstream.Greeting, cur
 	run.life.Secrets = run.net.secrets
 	run.life.Greeting, run.life.Grants, run.life.Timeout = g, upstream.Grants(def.m.Grants), def.m.Timeouts.Call
 	again := make(chan struct{}, 1)
-	run.life.ToolsChanged = func() {
-		select {
-		case again <- struct{}{}:
-		default:
-		}
-	}
+	run.life.ToolsChanged = func() { wake(again) }
 	go warm(def.m)
 	s.mu.Lock()
 	s.run = run
@@ -291,7 +298,7 @@ func (s *server) publish(run *running, def *definition, g upstream.Greeting, cur
 		case <-run.inst.Done():
 		case <-run.conn.Done():
 		}
-		s.d.end(s, run, upstream.ErrGone)
+		s.d.end(s, run, s.gone(run))
 	}()
 	// A kill between the first look at the switches and now found no server to end.
 	if k, killed := s.d.switches.Check(s.name, ""); killed {
@@ -299,6 +306,14 @@ func (s *server) publish(run *running, def *definition, g upstream.Greeting, cur
 	}
 	// And so did a reload of the ceilings.
 	return s.enforce("daemon")
+}
+
+// wake tells a goroutine to look again, if it is not told already.
+func wake(ch chan<- struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
 }
 
 // warm starts the parser of PostgreSQL where a check needs it: the first call would
@@ -375,6 +390,7 @@ func (d *Daemon) end(s *server, run *running, cause error) {
 		if !within(cutBound, func() { run.net.close(cause) }) {
 			d.opts.Log.Error("the way out takes long to close", "instance", run.inst.ID)
 		}
+		s.noteStrain(run, front.Flight{}, true)
 		s.front.End(run.life, cause)
 		failpoint.Hit("end.calls-failed")
 		if err := run.inst.Kill(); err != nil {

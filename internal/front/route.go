@@ -88,7 +88,7 @@ func (r *route) outcome(reply upstream.Reply, rec *audit.Record) (string, []byte
 	case reply.Err != nil:
 		return "failed", mcpwire.AppendError(nil, r.client, codeRefused, r.method+": "+reply.Err.Error(), nil)
 	case reply.Error != nil:
-		return "error", mcpwire.AppendErrorObject(nil, r.client, reply.Error)
+		return "error", mcpwire.AppendErrorObject(nil, r.client, r.explainError(reply.Error, rec))
 	}
 	if r.tool == "" {
 		if r.method == "resources/read" || r.method == "prompts/get" {
@@ -101,7 +101,7 @@ func (r *route) outcome(reply upstream.Reply, rec *audit.Record) (string, []byte
 		d := mcprun.Decision{Rule: "result.invalid", Reason: "the server's result was withheld: " + err.Error()}
 		return "withheld", mcpwire.AppendResult(nil, r.client, refusal(d, r.call))
 	}
-	return "ok", mcpwire.AppendResult(nil, r.client, clean)
+	return "ok", mcpwire.AppendResult(nil, r.client, r.explain(clean, rec))
 }
 
 // prepare makes a tool's result fit for the client, and notes what was found.

@@ -69,6 +69,11 @@ type Life struct {
 	Secrets func() (*redact.Set, error)
 	// ToolsChanged is called when the server says that its tools changed; it must not block.
 	ToolsChanged func()
+	// Gone says why the server ended, for the calls in flight.
+	Gone func() error
+	// Strained says which limits of its container the server has run into since a call
+	// began that failed, and what to change; "" if none.
+	Strained func(f Flight, since time.Time) string
 	// CallEnded is called after a tool call is in flight no more; it must not block.
 	CallEnded func()
 
@@ -90,12 +95,13 @@ func (l *Life) SetPolicy(p *gate.Policy) { l.policy.Store(p) }
 
 // Events are what the upstream connection of this life is to be made with.
 func (l *Life) Events() upstream.Events {
-	return upstream.Events{Notification: l.notification, Progress: l.progress, Request: l.request, Dropped: l.dropped}
+	return upstream.Events{Notification: l.notification, Progress: l.progress, Request: l.request, Dropped: l.dropped, Gone: func() error { return l.Gone() }}
 }
 
 // NewLife prepares a life; it takes calls once Begin was called with it.
 func (s *Server) NewLife(instance string) *Life {
-	return &Life{Instance: instance, server: s, routes: make(map[int64]*route), asks: make(map[mcpwire.ID]*Session), askIDs: make(map[mcpwire.ID]mcpwire.ID), ToolsChanged: func() {}, CallEnded: func() {}, Secrets: func() (*redact.Set, error) { return nil, nil }}
+	return &Life{Instance: instance, server: s, routes: make(map[int64]*route), asks: make(map[mcpwire.ID]*Session), askIDs: make(map[mcpwire.ID]mcpwire.ID), ToolsChanged: func() {}, CallEnded: func() {}, Secrets: func() (*redact.Set, error) { return nil, nil },
+		Gone: func() error { return upstream.ErrGone }, Strained: func(Flight, time.Time) string { return "" }}
 }
 
 // Prepare joins a life to its connection, before the first event can come to

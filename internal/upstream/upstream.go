@@ -42,6 +42,8 @@ type Events struct {
 	Progress     func(request int64, params jsontext.Value)
 	Request      func(m mcpwire.Message)
 	Dropped      func(why string) // a line or a reply that was not passed on
+	// Gone says why the server ended, for the requests in flight; nil says no more than ErrGone.
+	Gone func() error
 }
 
 // Conn is one live session. Its methods may be called concurrently.
@@ -196,12 +198,19 @@ func (c *Conn) read(r io.Reader) {
 		case errors.As(err, &long):
 			c.oversized(long)
 		case err != nil:
-			c.Fail(ErrGone)
+			c.Fail(c.gone())
 			return
 		default:
 			c.message(line)
 		}
 	}
+}
+
+func (c *Conn) gone() error {
+	if c.events.Gone == nil {
+		return ErrGone
+	}
+	return c.events.Gone()
 }
 
 // oversized drops a line over the bound. When one request alone is in flight,

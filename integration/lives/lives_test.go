@@ -1,0 +1,138 @@
+// Package lives tests how a server's lives begin and end by themselves: what it runs
+// into, what follows a crash, and what becomes of one that nobody uses.
+package lives
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mcprun/mcprun/integration/harness"
+	"github.com/mcprun/mcprun/internal/testenv"
+)
+
+// image builds the unruly server's image once for all tests.
+var image = sync.OnceValues(func() (string, error) {
+	if path, ok := harness.Prebuilt("unruly.oci.tar"); ok {
+		return path, nil
+	}
+	dir, err := os.MkdirTemp("", "mcprun-unruly-")
+	if err != nil {
+		return "", err
+	}
+	program := filepath.Join(dir, "unruly")
+	if err := run("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, "./integration/lives/unruly"); err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, "unruly.oci.tar"), run("go", "run", "./hack/mkimage", "-cache", filepath.Join(dir, "cache"), "-o", dir, "static:"+program)
+})
+
+func run(name string, args ...string) error {
+	cmd := exec.Command(name, args...)
+	cmd.Dir, cmd.Stderr = "../..", os.Stderr
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	return cmd.Run()
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if path, err := image(); err == nil && strings.Contains(path, "mcprun-unruly-") {
+		os.RemoveAll(filepath.Dir(path))
+	}
+	os.Exit(code)
+}
+
+// unruly writes and locks the server.yaml of an unruly server; more is added to it.
+func unruly(t *testing.T, d *harness.Daemon, name, more string) (file string) {
+	t.Helper()
+	archive, err := image()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file = name + ".yaml"
+	d.Write(file, "version: 1\nname: "+name+"\nimage: "+archive+"\nprofile: go\n"+more+`
+tools:
+  count: {risk: low}
+  fill: {risk: low}
+  child: {risk: low}
+  fork: {risk: low}
+  end: {risk: low}
+  wait: {risk: low}
+`)
+	d.Must("lock", file)
+	return file
+}
+
+// record is what the tests look at of a record.
+type record struct {
+	Type, Server, Instance, Tool, Rule, Reason, Outcome, Principal, Who, Why string
+	Detail                                                                   map[string]string
+}
+
+// records lists what the daemon recorded of one type, the oldest first.
+func records(t *testing.T, d *harness.Daemon, kind string) []record {
+	t.Helper()
+	var out []record
+	for line := range strings.Lines(d.Must("audit", "tail", "-n", "1000", "--json")) {
+		var r record
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatal(err)
+		}
+		if r.Type == kind {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// eventually waits until what is true.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if is() {
+			return
+		}
+	}
+	t.Fatalf("%s did not come to be in 20 s", what)
+}
+
+// says fails the test unless text has all parts.
+func says(t *testing.T, text string, parts ...string) {
+	t.Helper()
+	for _, p := range parts {
+		if !strings.Contains(text, p) {
+			t.Errorf("it does not say %q:\n%s", p, text)
+		}
+	}
+}
+
+// status is one server's entry of mcprun ps.
+func status(t *testing.T, d *harness.Daemon, name string) (s struct {
+	Name, State, Why, Instance string
+	Pid, Tools                 int
+}) {
+	t.Helper()
+	dec := json.NewDecoder(bytes.NewReader([]byte(d.Must("ps", "--json"))))
+	var all []json.RawMessage
+	if err := dec.Decode(&all); err != nil {
+		t.Fatal(err)
+	}
+	for _, raw := range all {
+		if err := json.Unmarshal(raw, &s); err != nil {
+			t.Fatal(err)
+		}
+		if s.Name == name {
+			return s
+		}
+	}
+	t.Fatalf("mcprun ps does not know %s", name)
+	return s
+}
+
+func needs(t *testing.T) { t.Helper(); testenv.Need(t, "root", "containerd", "images") }
