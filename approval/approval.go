@@ -98,6 +98,9 @@ type Desk struct {
 	// Rules returns the rules of this moment; nil stands for DefaultRules. Set it before
 	// the first call. It must not call the desk.
 	Rules func() Rules
+	// Tell, where it is set, is called for each call that begins to wait, and when it
+	// waits no more. Set it before the first call. It must neither block nor call the desk.
+	Tell func(Item)
 
 	record Recorder
 	now    func() time.Time
@@ -184,8 +187,15 @@ func (d *Desk) Ask(i Item) (Item, error) {
 	if err := d.record.AppendDurable(rec); err != nil {
 		return Item{}, fmt.Errorf("recording that a call waits: %w", err)
 	}
-	d.add(i)
+	d.told(d.add(i))
 	return i, nil
+}
+
+// told passes a call on to who wants to be told; call it with mu held.
+func (d *Desk) told(e *entry) {
+	if d.Tell != nil {
+		d.Tell(e.Item)
+	}
 }
 
 // previewBy is whose words the record of a question has, where there is a preview.
@@ -262,12 +272,14 @@ func (d *Desk) expire(e *entry) {
 
 // close ends what an entry is open for; call it with mu held.
 func (d *Desk) close(e *entry, s State) {
-	if e.State == Waiting {
-		close(e.decided)
-	}
+	waited := e.State == Waiting
 	e.State = s
 	delete(d.open, e.Binding)
 	d.tell()
+	if waited {
+		close(e.decided)
+		d.told(e)
+	}
 }
 
 // Decide records what somebody said of a call that waits: by is how the kernel
@@ -315,6 +327,7 @@ func (d *Desk) decide(e *entry, yes bool, by mcprun.Principal, why string, at ti
 		e.By = string(by)
 		close(e.decided)
 		e.State = Denied // and stays open: asking again must not wear the human down
+		d.told(e)
 		return
 	}
 	if !slices.Contains(e.Yes, by) {
@@ -324,6 +337,7 @@ func (d *Desk) decide(e *entry, yes bool, by mcprun.Principal, why string, at ti
 	if len(e.Yes) >= max(1, e.Needs) {
 		close(e.decided)
 		e.State = Approved
+		d.told(e)
 	}
 }
 

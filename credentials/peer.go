@@ -74,7 +74,7 @@ type answer struct {
 func send(ctx context.Context, req *http.Request, roots string) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, peerBound)
 	defer cancel()
-	client, err := newClient(req.URL.Scheme == "http", roots)
+	client, err := NewClient(req.URL.Scheme == "http", roots)
 	if err != nil {
 		return answer{}, err
 	}
@@ -98,11 +98,11 @@ func send(ctx context.Context, req *http.Request, roots string) (answer, error) 
 	return a, nil
 }
 
-// newClient makes a client for one request. It follows no redirect: net/http
+// NewClient makes a client for one request. It follows no redirect: net/http
 // would send the headers of Vault, and the form of a token request, along to
 // whatever host the peer names. A proxy of the daemon's environment is used for
 // https only, where it sees the host's name and no more.
-func newClient(plain bool, roots string) (*http.Client, error) {
+func NewClient(plain bool, roots string) (*http.Client, error) {
 	t := &http.Transport{
 		DisableKeepAlives:      true, // the next request comes in minutes; nothing is to outlive a kill
 		DisableCompression:     true,

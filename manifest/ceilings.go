@@ -1,6 +1,9 @@
 package manifest
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
 	"time"
 
 	"github.com/mcprun/mcprun"
@@ -94,12 +97,40 @@ type Approval struct {
 // Webhook is where the daemon says that a call waits: one of URL and Source is set,
 // or none.
 type Webhook struct {
-	URL    string             // in the clear
-	Source credentials.Source // where the URL is kept, if it is a secret itself
+	URL       string             // in the clear
+	Source    credentials.Source // where the URL is kept, if it is a secret itself
+	Settled   bool               // it is told what became of the call as well
+	Arguments bool               // it is told why the call waits, and the beginning of each argument
 }
 
 // IsZero reports whether nobody is to be told.
 func (w Webhook) IsZero() bool { return w.URL == "" && w.Source.String() == noSource }
+
+// Where says where the address is kept, without the address.
+func (w Webhook) Where() string {
+	if w.URL != "" {
+		return "policy.yaml"
+	}
+	return w.Source.String()
+}
+
+// hiddenAddress begins what is shown in place of an address; nobody can have that name
+// (RFC 2606).
+const hiddenAddress = "https://hidden.invalid/"
+
+// WithoutAddress are the same ceilings to show to people: what stands in place of the
+// webhook's address, with which anybody could post there, only tells two apart. Their
+// digest is that of the ceilings themselves.
+func (c *Ceilings) WithoutAddress() *Ceilings {
+	w := c.Approval.Webhook
+	if w.URL == "" || strings.HasPrefix(w.URL, hiddenAddress) {
+		return c
+	}
+	sum := sha256.Sum256([]byte(w.URL))
+	shown := *c
+	shown.Approval.Webhook.URL = hiddenAddress + hex.EncodeToString(sum[:8])
+	return &shown
+}
 
 var noSource = credentials.Source{}.String()
 

@@ -154,6 +154,8 @@ func decodeApproval(o object, dst *Approval) {
 	w := openAt(o, "webhook", "approval.webhook")
 	w.text("url", "https://hooks.example.com/mcprun", &dst.Webhook.URL)
 	set(w, "source", &dst.Webhook.Source, parsed("env:MCPRUN_WEBHOOK", parseWebhookSource))
+	w.bool("settled", &dst.Webhook.Settled)
+	w.bool("arguments", &dst.Webhook.Arguments)
 }
 
 var userID = regexp.MustCompile(`^uid:(0|[1-9][0-9]{0,9})$`)

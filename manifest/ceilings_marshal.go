@@ -28,7 +28,7 @@ func (c *Ceilings) Digest() mcprun.Digest {
 	if c == nil {
 		c = new(Ceilings)
 	}
-	sum := sha256.Sum256([]byte(c.text()))
+	sum := sha256.Sum256([]byte(c.WithoutAddress().text()))
 	return mcprun.Digest("sha256:" + hex.EncodeToString(sum[:]))
 }
 
@@ -84,14 +84,18 @@ func (a Approval) write(line func(string, ...any)) {
 	line("  needs: %d", a.Needs)
 	line("  four-eyes: %t", a.FourEyes)
 	line("  proof: %t", a.Proof)
+	var to string
 	switch w := a.Webhook; {
 	case w.URL != "":
-		line("  webhook: {url: %s}", quote(w.URL))
+		to = "url: " + quote(w.URL)
 	case w.Source.Env != "":
-		line("  webhook: {source: %s}", quote("env:"+w.Source.Env))
+		to = "source: " + quote("env:"+w.Source.Env)
 	case w.Source.File != "":
-		line("  webhook: {source: %s}", quote("file:"+w.Source.File))
+		to = "source: " + quote("file:"+w.Source.File)
+	default:
+		return
 	}
+	line("  webhook: {%s, settled: %t, arguments: %t}", to, a.Webhook.Settled, a.Webhook.Arguments)
 }
 
 // String is the floor as policy.yaml has it.

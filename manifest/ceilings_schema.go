@@ -53,5 +53,7 @@ func ceilingKeys() []key {
 		{"approval.webhook", "mapping", "none", "one of url and source", "who is told that a call waits"},
 		{"approval.webhook.url", "text", "one of the two is required", "https, or http to loopback", "for addresses that are no secret"},
 		{"approval.webhook.source", "text", "one of the two is required", "env:NAME or file:/path", "chat programs give addresses that let anyone post: those are secrets"},
+		{"approval.webhook.settled", "true or false", "false", "", "whether it is told as well what became of a call"},
+		{"approval.webhook.arguments", "true or false", "false", "", "whether it is told why a call waits, and the beginning of each argument; they may hold what is nobody else's business"},
 	}
 }

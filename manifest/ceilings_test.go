@@ -321,6 +321,7 @@ func TestDigestsDiffer(t *testing.T) {
 		"risk: {tools: [{name: a, risk: medium}]}", "risk: {tools: [{name: a, server: b, risk: high}]}", "limits: {memory: 1GiB}", "limits: {cpu: 1}", "limits: {pids: 100}", "limits: {tmp: 1GiB}", "limits: {call: 1m}", "limits: {approval: 1m}",
 		"grants: {sampling: false}", "grants: {elicitation: false}", "grants: {roots: false}", "profiles: [strict]", "credentials: {sources: [env]}", "credentials: {in-container: false}",
 		"approval: {approvers: [\"uid:1\"]}", "approval: {needs: 2}", "approval: {four-eyes: true}", "approval: {proof: true}", "approval: {webhook: {url: \"https://a.example\"}}", "approval: {webhook: {source: \"env:A\"}}", "approval: {webhook: {source: \"file:/a\"}}",
+		"approval: {webhook: {source: \"file:/a\", settled: true}}", "approval: {webhook: {source: \"file:/a\", arguments: true}}",
 	} {
 		d := ceilings(t, text).Digest()
 		if other, ok := seen[d]; ok {
@@ -330,6 +331,23 @@ func TestDigestsDiffer(t *testing.T) {
 	}
 	if a, b := ceilings(t, "grants: {roots: false} # why"), ceilings(t, "grants:\n  roots: false"); a.Digest() != b.Digest() {
 		t.Error("a comment changes the digest")
+	}
+}
+
+// What is shown of ceilings holds no address of a webhook, and has their digest, so that
+// what was decided under them can be replayed from it.
+func TestWithoutAddress(t *testing.T) {
+	c, other := ceilings(t, "approval: {webhook: {url: \"https://a.example/s3cret\"}}"), ceilings(t, "approval: {webhook: {url: \"https://a.example/other\"}}")
+	text, err := manifest.MarshalCeilings(c.WithoutAddress())
+	if err != nil || strings.Contains(string(text), "s3cret") || strings.Contains(string(text), "a.example") {
+		t.Errorf("%s: %v", text, err)
+	}
+	again, err := manifest.ParseCeilings("policy.yaml", text)
+	if err != nil || again.Digest() != c.Digest() || c.Digest() == other.Digest() {
+		t.Errorf("digests %s, %s, other %s: %v", c.Digest(), again.Digest(), other.Digest(), err)
+	}
+	if c.Approval.Webhook.URL != "https://a.example/s3cret" {
+		t.Error("the ceilings themselves were changed")
 	}
 }
 

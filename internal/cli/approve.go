@@ -35,7 +35,7 @@ func (a *App) approvalsCommand() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&all, "all", false, "also those that were decided, used or have expired")
-	c.AddCommand(a.enrollCommand(), a.pageCommand())
+	c.AddCommand(a.enrollCommand(), a.pageCommand(), a.webhookCommand())
 	return c
 }
 
@@ -69,6 +69,19 @@ func (a *App) pageCommand() *cobra.Command {
 				return err
 			}
 			return a.print(map[string]string{"url": res.Page}, func(w io.Writer) { fmt.Fprintln(w, res.Page) })
+		},
+	}
+}
+
+func (a *App) webhookCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "webhook", Short: "send a trial message to approval.webhook", Args: cobra.NoArgs,
+		Long: "Let the daemon send one message to the webhook that policy.yaml names, and say whether it arrived. How real ones fared is in mcprun policy show.",
+		RunE: func(*cobra.Command, []string) error {
+			if _, err := a.do(control.Request{Op: control.OpWebhook}); err != nil {
+				return err
+			}
+			return a.print(map[string]bool{"delivered": true}, func(w io.Writer) { fmt.Fprintln(w, "the webhook took it") })
 		},
 	}
 }

@@ -160,7 +160,27 @@ func (a *App) showCeilings(w io.Writer, c *control.Ceilings) {
 			fmt.Fprintln(w, "#   "+lock.Visible(line))
 		}
 	}
+	if h := c.Webhook; h != nil {
+		fmt.Fprintln(w, "# approval.webhook: "+a.webhookState(h))
+	}
 	io.WriteString(w, c.Text)
+}
+
+// webhookState is how it goes with the webhook, on one line.
+func (a *App) webhookState(h *control.Webhook) string {
+	out := fmt.Sprintf("%d messages sent", h.Delivered)
+	if h.Delivered == 0 && h.Lost == 0 {
+		out = "nothing was to be told yet; mcprun approvals webhook tries it"
+	} else if !h.Last.IsZero() {
+		out += ", the newest " + ago(h.Last)
+	}
+	if h.Lost > 0 {
+		out += fmt.Sprintf("; it was not told about %d calls", h.Lost)
+	}
+	if h.Why != "" {
+		out += "; " + a.colour(red, "FAILS") + ": " + lock.Visible(h.Why)
+	}
+	return out
 }
 
 func (a *App) policyReloadCommand() *cobra.Command {

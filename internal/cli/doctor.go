@@ -63,7 +63,18 @@ func (a *App) doctorCommand() *cobra.Command {
 }
 
 func (a *App) examine() []finding {
-	return append(append(a.examineHost(), a.examinePrograms()...), examineEgress(), a.examineDaemon())
+	out := append(append(a.examineHost(), a.examinePrograms()...), examineEgress(), a.examineDaemon())
+	return append(out, a.examineWebhook()...)
+}
+
+// examineWebhook says how it went with approval.webhook, where the daemon has one.
+func (a *App) examineWebhook() []finding {
+	res, err := a.do(control.Request{Op: control.OpCeilings})
+	if err != nil || res.Ceilings == nil || res.Ceilings.Webhook == nil {
+		return nil
+	}
+	h := res.Ceilings.Webhook
+	return []finding{{"approval.webhook", h.Why == "", a.webhookState(h), "mend what is in " + h.Where + ", then mcprun approvals webhook"}}
 }
 
 func (a *App) examineHost() []finding {

@@ -35,6 +35,7 @@ const (
 	OpDecide    Op = "decide"    // approve or deny one
 	OpEnroll    Op = "enroll"    // set up the second factor
 	OpPage      Op = "page"      // an address of the approval page
+	OpWebhook   Op = "webhook"   // a trial message to approval.webhook
 	OpEgress    Op = "egress"    // what a server reached or tried to reach
 	OpConnect   Op = "connect"
 
@@ -211,6 +212,18 @@ type Ceilings struct {
 	Text   string              `json:"text"`            // the same with its defaults written out
 	Broken *BrokenCeilings     `json:"broken,omitzero"`
 	Ended  []mcprun.ServerName `json:"ended,omitzero"` // reload: servers that asked for more
+	// Webhook is how it goes with approval.webhook; nil where there is none.
+	Webhook *Webhook `json:"webhook,omitzero"`
+}
+
+// Webhook is how the telling of calls that wait went since the daemon started, or since
+// policy.yaml named another one.
+type Webhook struct {
+	Where     string    `json:"where"`     // where its address is kept
+	Delivered int       `json:"delivered"` // messages
+	Lost      int       `json:"lost"`      // calls that it was not told of
+	Last      time.Time `json:"last,omitzero"`
+	Why       string    `json:"why,omitzero"` // why the newest message could not be sent
 }
 
 // BrokenCeilings says that there is a newer policy.yaml, which is not in force.

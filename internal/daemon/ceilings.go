@@ -112,6 +112,7 @@ func (d *Daemon) reloadCeilings(who mcprun.Principal) (*control.Ceilings, error)
 	failpoint.Hit("ceilings.recorded")
 	d.law.now.Store(now)
 	d.law.broken.Store(nil)
+	d.toldFromNowOn()
 	failpoint.Hit("ceilings.stored")
 	shown := d.shownCeilings()
 	shown.Ended = d.enforce(who)
@@ -209,9 +210,13 @@ func (run *running) found(current *lock.File) {
 
 func (d *Daemon) shownCeilings() *control.Ceilings {
 	now := d.law.now.Load()
-	out := &control.Ceilings{File: now.file, Reads: d.opts.Policy, Source: now.text, Digest: now.Digest(), Since: now.since}
-	if text, err := manifest.MarshalCeilings(now.Ceilings); err == nil {
+	c, source := hideAddress(now.Ceilings, now.text)
+	out := &control.Ceilings{File: now.file, Reads: d.opts.Policy, Source: source, Digest: now.Digest(), Since: now.since, Webhook: d.shownWebhook()}
+	if text, err := manifest.MarshalCeilings(c); err == nil {
 		out.Text = string(text)
+	}
+	if source == nil && now.text != nil {
+		out.Source = []byte(out.Text)
 	}
 	if b := d.law.broken.Load(); b != nil {
 		out.Broken = &control.BrokenCeilings{Why: b.why, Since: b.since}

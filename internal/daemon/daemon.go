@@ -33,6 +33,7 @@ import (
 	"github.com/mcprun/mcprun/internal/failpoint"
 	"github.com/mcprun/mcprun/internal/front"
 	"github.com/mcprun/mcprun/internal/known"
+	"github.com/mcprun/mcprun/internal/notify"
 	"github.com/mcprun/mcprun/internal/paths"
 	"github.com/mcprun/mcprun/limits"
 	"github.com/mcprun/mcprun/netpolicy/egress"
@@ -76,6 +77,7 @@ type Daemon struct {
 	pasts    pasts
 	page     page
 	law      law
+	chat     *notify.Sender // tells approval.webhook
 
 	mu      sync.Mutex
 	servers map[mcprun.ServerName]*server
@@ -111,6 +113,7 @@ func Run(ctx context.Context, opts Options, ready func()) error {
 	}
 	failpoint.Hit("daemon.listening")
 	go srv.Serve(ctx)
+	go d.chat.Run(ctx)
 	go d.watchSignal(ctx)
 	go d.watchHangup(ctx, hangup)
 	d.opts.Log.Info("ready", "socket", opts.Dirs.Socket(), "pid", os.Getpid())
@@ -220,6 +223,7 @@ func (d *Daemon) open(ctx context.Context) error {
 	if err := audit.Since(d.opts.Dirs.Audit(), since, func(e audit.Entry) error { d.desk.Restore(&e.Record); return nil }); err != nil {
 		return fmt.Errorf("reading which calls wait for approval: %w", err)
 	}
+	d.openChat()
 	if err := d.recordStart(); err != nil {
 		return err
 	}

@@ -77,6 +77,8 @@ func (d *Daemon) do(ctx context.Context, c *control.Call) (*control.Result, erro
 		return d.enroll(c)
 	case control.OpPage:
 		return d.pageAddress(c)
+	case control.OpWebhook:
+		return d.tryWebhook(ctx, c)
 	case control.OpEgress:
 		return d.egress(c)
 	case control.OpConnect:

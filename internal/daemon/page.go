@@ -26,6 +26,7 @@ type Page struct {
 type page struct {
 	srv   *web.Server
 	why   error
+	url   string // without a ticket
 	close func()
 }
 
@@ -40,7 +41,7 @@ func (d *Daemon) openPage() error {
 	ls, port, err := web.Listen(d.opts.Page.Port)
 	if err == nil {
 		d.page.srv = web.New(&office{Daemon: d}, port, timeNow)
-		d.page.close = d.page.srv.Serve(ls)
+		d.page.close, d.page.url = d.page.srv.Serve(ls), fmt.Sprintf("http://localhost:%d/", port)
 		return nil
 	}
 	d.page.why = fmt.Errorf("the daemon could not serve it when it started: %w", err)

@@ -51,9 +51,6 @@ func Parse(path string, data []byte) (*manifest.Ceilings, error) {
 	if err != nil {
 		return nil, &mcprun.Error{Class: mcprun.Usage, What: "policy.yaml has errors", Why: "\n" + err.Error(), Hint: "all keys are in docs/policy-yaml.md; try again with mcprun policy check " + path}
 	}
-	if !c.Approval.Webhook.IsZero() { // who relies on being told must not find out later
-		return nil, &mcprun.Error{Class: mcprun.Usage, What: "reading " + path, Why: "approval.webhook is designed and not built: nobody would be told", Hint: "take it out; mcprun approvals page shows what waits as it comes"}
-	}
 	return c, nil
 }
 

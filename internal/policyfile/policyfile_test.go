@@ -92,7 +92,7 @@ func TestRead(t *testing.T) {
 // What is written down and not done is refused: who relies on being told that a call
 // waits must not find out later that nobody was.
 func TestNoWebhookYet(t *testing.T) {
-	if _, err := Parse("policy.yaml", []byte("version: 1\napproval: {webhook: {url: \"https://chat.example.com/x\"}}\n")); err == nil || !strings.Contains(err.Error(), "nobody would be told") {
+	if _, err := Parse("policy.yaml", []byte("version: 1\napproval: {webhook: {url: \"https://chat.example.com/x\"}}\n")); err != nil {
 		t.Errorf("a webhook: %v", err)
 	}
 	if _, err := Parse("policy.yaml", []byte("version: 1\napproval: {four-eyes: true}\n")); err != nil {
