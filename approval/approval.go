@@ -426,14 +426,17 @@ func (d *Desk) List() []Item {
 	return out
 }
 
-// Revoke denies all that waits or is approved for a server, or everything: a kill
-// must not be outlived by an approval. What the record says of the kill covers it.
-func (d *Desk) Revoke(server mcprun.ServerName, tool mcprun.ToolName) int {
+// Revoke denies all that waits or is approved and that a kill stops, which must not
+// be outlived by a yes. What the record says of the kill covers it. It returns how many.
+func (d *Desk) Revoke(stops func(Binding) bool) int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	n := 0
+	return d.revoke(stops)
+}
+
+func (d *Desk) revoke(stops func(Binding) bool) (n int) {
 	for b, e := range d.open {
-		if (server == "" || b.Server == server) && (tool == "" || b.Tool == tool) {
+		if stops(b) {
 			e.Why = "killed"
 			d.close(e, Denied)
 			n++

@@ -13,6 +13,7 @@ import (
 
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/audit"
+	"github.com/mcprun/mcprun/limits"
 )
 
 // records is a record in memory; it fails when it is told to.
@@ -170,7 +171,7 @@ func TestWait(t *testing.T) {
 	j := ask(t, d, "y")
 	go func() {
 		time.Sleep(20 * time.Millisecond)
-		d.Revoke("files", "")
+		d.Revoke(Stops(limits.Target{Server: "files"}, nil))
 	}()
 	if got := d.Wait(j.ID, nil); got.State != Denied {
 		t.Errorf("when the server is killed: %+v", got)
@@ -252,7 +253,7 @@ func TestWatch(t *testing.T) {
 	told("approved", func() { d.Decide(j.ID, true, "uid:2", Unproven, "") })
 	told("used", func() { take(t, d, j.Binding) })
 	k = ask(t, d, "z")
-	told("killed", func() { d.Revoke(k.Server, "") })
+	told("killed", func() { d.Revoke(Stops(limits.Target{Server: k.Server}, nil)) })
 	ask(t, d, "w")
 	c.advance(Life)
 	told("expired, when somebody looks", func() { d.List() })

@@ -41,11 +41,6 @@ func (d *Desk) Restore(r *audit.Record) {
 			d.close(e, Used)
 		}
 	case audit.TypeKill:
-		for b, e := range d.open {
-			if (r.Server == "" || b.Server == r.Server) && (r.Tool == "" || b.Tool == r.Tool) {
-				e.Why = "killed"
-				d.close(e, Denied)
-			}
-		}
+		d.revoke(stopsIn(r))
 	}
 }

@@ -23,40 +23,16 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/internal/failpoint"
 )
 
-// Kill is one thrown switch. Without Server it stops everything, without Tool
-// all tools of the server and the server itself.
+// Kill is one thrown switch.
 type Kill struct {
-	Server mcprun.ServerName `json:"server,omitempty"`
-	Tool   mcprun.ToolName   `json:"tool,omitempty"`
-	Who    string            `json:"who"`
-	Why    string            `json:"why"`
-	When   time.Time         `json:"when"`
-}
-
-// Target names what the switch stops, as people write it.
-func (k Kill) Target() string {
-	switch {
-	case k.Tool != "":
-		return string(k.Server) + "/" + string(k.Tool)
-	case k.Server != "":
-		return string(k.Server)
-	}
-	return "everything"
-}
-
-// file is the name of the switch's file; @ is in no server or tool name.
-func (k Kill) file() string {
-	switch {
-	case k.Tool != "":
-		return "tool@" + string(k.Server) + "@" + string(k.Tool) + ".json"
-	case k.Server != "":
-		return "server@" + string(k.Server) + ".json"
-	}
-	return "all.json"
+	Target
+	Who  string    `json:"who"`
+	Why  string    `json:"why"`
+	When time.Time `json:"when"`
+	Way  string    `json:"way,omitempty"` // how it was thrown: by a command, a file, a signal …
 }
 
 // Switches is the set of thrown switches. Check takes no lock.
@@ -93,7 +69,7 @@ func OpenSwitches(dir string) (*Switches, error) {
 			return nil, fmt.Errorf("reading a kill switch: %w", err)
 		}
 		var k Kill
-		if err := json.Unmarshal(raw, &k); err != nil || k.file() != e.Name() {
+		if err := json.Unmarshal(raw, &k); err != nil || k.file() != e.Name() || k.Valid() != nil {
 			return nil, fmt.Errorf("kill switch %s is damaged; look at it, then remove it to revive what it stopped", path)
 		}
 		t.kills[e.Name()] = k
@@ -103,19 +79,25 @@ func OpenSwitches(dir string) (*Switches, error) {
 	return s, nil
 }
 
-// Check returns the widest thrown switch that stops a tool of a server, or the
-// server itself where tool is empty; ok is false where none does.
-func (s *Switches) Check(server mcprun.ServerName, tool mcprun.ToolName) (k Kill, ok bool) {
+// Check returns the widest thrown switch that stops a subject; ok is false where none
+// does.
+func (s *Switches) Check(q Subject) (k Kill, ok bool) {
 	t := s.cur.Load()
 	if len(t.kills) == 0 {
 		return Kill{}, false
 	}
-	for _, q := range []Kill{{}, {Server: server}, {Server: server, Tool: tool}} {
-		if k, ok = t.kills[q.file()]; ok {
+	for _, one := range q.targets() {
+		if k, ok = t.kills[one.file()]; ok {
 			return k, true
 		}
 	}
 	return Kill{}, false
+}
+
+// Thrown returns the switch with exactly this target, if it is thrown.
+func (s *Switches) Thrown(t Target) (k Kill, ok bool) {
+	k, ok = s.cur.Load().kills[t.file()]
+	return k, ok
 }
 
 // Reread takes over the switches that were thrown on disk by others: "mcprun
@@ -179,20 +161,19 @@ func Write(dir string, k Kill) error {
 }
 
 // Revive takes back the switch with exactly this target.
-func (s *Switches) Revive(server mcprun.ServerName, tool mcprun.ToolName) (Kill, error) {
+func (s *Switches) Revive(q Target) (Kill, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	q := Kill{Server: server, Tool: tool}
 	k, ok := s.cur.Load().kills[q.file()]
 	if !ok {
-		return Kill{}, fmt.Errorf("%s is not killed", q.Target())
+		return Kill{}, fmt.Errorf("%s is not killed", q)
 	}
 	if err := os.Remove(filepath.Join(s.dir, q.file())); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return Kill{}, fmt.Errorf("reviving %s: %w", q.Target(), err)
+		return Kill{}, fmt.Errorf("reviving %s: %w", q, err)
 	}
 	failpoint.Hit("limits.switch-removed")
 	if err := syncDir(s.dir); err != nil {
-		return Kill{}, fmt.Errorf("reviving %s: %w", q.Target(), err)
+		return Kill{}, fmt.Errorf("reviving %s: %w", q, err)
 	}
 	s.change(func(m map[string]Kill) { delete(m, q.file()) })
 	return k, nil

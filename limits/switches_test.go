@@ -20,43 +20,53 @@ func open(t *testing.T, dir string) *Switches {
 }
 
 func TestSwitchesStopWhatTheyName(t *testing.T) {
+	read := Subject{Server: "files", Labels: []mcprun.Label{"team=x", "tier=1"}, Tool: "read", Principal: "uid:1000"}
+	server := read
+	server.Tool, server.Principal = "", ""
 	for _, r := range []struct {
-		name         string
-		kill         Kill
-		server, tool string
-		want         bool
+		name string
+		kill Kill
+		of   Subject
+		want bool
 	}{
-		{"none", Kill{Server: "other"}, "files", "read", false},
-		{"tool", Kill{Server: "files", Tool: "read"}, "files", "read", true},
-		{"another tool of it", Kill{Server: "files", Tool: "read"}, "files", "write", false},
-		{"the server of a killed tool", Kill{Server: "files", Tool: "read"}, "files", "", false},
-		{"that tool of another server", Kill{Server: "files", Tool: "read"}, "mail", "read", false},
-		{"server", Kill{Server: "files"}, "files", "read", true},
-		{"server itself", Kill{Server: "files"}, "files", "", true},
-		{"everything", Kill{}, "files", "read", true},
+		{"none", Kill{Target: Target{Server: "other"}}, read, false},
+		{"tool", Kill{Target: Target{Server: "files", Tool: "read"}}, read, true},
+		{"another tool of it", Kill{Target: Target{Server: "files", Tool: "write"}}, read, false},
+		{"the server of a killed tool", Kill{Target: Target{Server: "files", Tool: "read"}}, server, false},
+		{"that tool of another server", Kill{Target: Target{Server: "mail", Tool: "read"}}, read, false},
+		{"server", Kill{Target: Target{Server: "files"}}, read, true},
+		{"server itself", Kill{Target: Target{Server: "files"}}, server, true},
+		{"label", Kill{Target: Target{Label: "team=x"}}, read, true},
+		{"another label of it", Kill{Target: Target{Label: "tier=1"}}, server, true},
+		{"a label that it has not", Kill{Target: Target{Label: "team=y"}}, read, false},
+		{"client", Kill{Target: Target{Principal: "uid:1000"}}, read, true},
+		{"another client", Kill{Target: Target{Principal: "uid:100"}}, read, false},
+		{"the server of a killed client", Kill{Target: Target{Principal: "uid:1000"}}, server, false},
+		{"everything", Kill{}, read, true},
+		{"everything, and so a client without a server", Kill{}, Subject{Principal: "uid:1000"}, true},
 	} {
 		t.Run(r.name, func(t *testing.T) {
 			dir := t.TempDir()
 			s := open(t, dir)
 			r.kill.Who, r.kill.Why, r.kill.When = "me", "test", time.Unix(1, 0)
 			s.Deny(r.kill)
-			if _, got := s.Check(mcprun.ServerName(r.server), mcprun.ToolName(r.tool)); got != r.want {
+			if _, got := s.Check(r.of); got != r.want {
 				t.Errorf("Check = %v, want %v", got, r.want)
 			}
 			// What is not persisted is gone with the process, what is stays.
-			if _, got := open(t, dir).Check(mcprun.ServerName(r.server), mcprun.ToolName(r.tool)); got {
+			if _, got := open(t, dir).Check(r.of); got {
 				t.Error("the switch is on disk before Persist")
 			}
 			if err := s.Persist(r.kill); err != nil {
 				t.Fatal(err)
 			}
-			if _, got := open(t, dir).Check(mcprun.ServerName(r.server), mcprun.ToolName(r.tool)); got != r.want {
+			if _, got := open(t, dir).Check(r.of); got != r.want {
 				t.Errorf("after a restart: Check = %v, want %v", got, r.want)
 			}
-			if _, err := s.Revive(r.kill.Server, r.kill.Tool); err != nil {
+			if _, err := s.Revive(r.kill.Target); err != nil {
 				t.Fatal(err)
 			}
-			if _, got := open(t, dir).Check(mcprun.ServerName(r.server), mcprun.ToolName(r.tool)); got {
+			if _, got := open(t, dir).Check(r.of); got {
 				t.Error("revived, and thrown again after a restart")
 			}
 		})
@@ -66,7 +76,7 @@ func TestSwitchesStopWhatTheyName(t *testing.T) {
 // A switch file that cannot be read may be a switch: the daemon must not start
 // as if it were none.
 func TestDamagedSwitchFailsClosed(t *testing.T) {
-	for name, text := range map[string]string{"server@files.json": "{", "all.json": `{"server":"files"}`, "tool@a@b.json": ""} {
+	for name, text := range map[string]string{"server@files.json": "{", "all.json": `{"server":"files"}`, "tool@a@b.json": "", "label@team=x.json": `{"label":"team=y"}`, "principal@uid:1.json": `{"principal":"uid:1","server":"files"}`, "server@..json": `{"server":"."}`} {
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -79,11 +89,11 @@ func TestDamagedSwitchFailsClosed(t *testing.T) {
 
 func TestReviveNeedsTheExactTarget(t *testing.T) {
 	s := open(t, t.TempDir())
-	s.Deny(Kill{Server: "files"})
-	if _, err := s.Revive("files", "read"); err == nil {
+	s.Deny(Kill{Target: Target{Server: "files"}})
+	if _, err := s.Revive(Target{Server: "files", Tool: "read"}); err == nil {
 		t.Error("a tool of a killed server was revived")
 	}
-	if _, killed := s.Check("files", "read"); !killed {
+	if _, killed := s.Check(Subject{Server: "files", Tool: "read"}); !killed {
 		t.Error("the switch is gone")
 	}
 }
@@ -93,18 +103,18 @@ func TestReviveNeedsTheExactTarget(t *testing.T) {
 func TestRereadAddsAndNeverTakesBack(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
-	s.Deny(Kill{Server: "mail"})
-	if err := Write(dir, Kill{Server: "files"}); err != nil {
+	s.Deny(Kill{Target: Target{Server: "mail"}})
+	if err := Write(dir, Kill{Target: Target{Server: "files"}}); err != nil {
 		t.Fatal(err)
 	}
-	if _, killed := s.Check("files", ""); killed {
+	if _, killed := s.Check(Subject{Server: "files"}); killed {
 		t.Fatal("the switch holds before it was read")
 	}
 	if err := s.Reread(); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []mcprun.ServerName{"files", "mail"} {
-		if _, killed := s.Check(name, ""); !killed {
+		if _, killed := s.Check(Subject{Server: name}); !killed {
 			t.Errorf("the switch of %s does not hold", name)
 		}
 	}

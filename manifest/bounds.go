@@ -43,6 +43,9 @@ const (
 	MaxEnvironment = 256
 	MaxValue       = 32 << 10
 
+	// MaxLabels: more are generated, and nobody stops servers by them.
+	MaxLabels = 16
+
 	// MaxCommand words: a command line that a human can still review.
 	MaxCommand = 256
 

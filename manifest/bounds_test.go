@@ -22,6 +22,7 @@ func TestBounds(t *testing.T) {
 	}{
 		{"tools", manifest.MaxTools, func(n int) string { return header + "tools:\n" + lines(n, "  t%d: {risk: low}\n") }, "1025 tools; at most 1024"},
 		{"environment", manifest.MaxEnvironment, func(n int) string { return header + "environment:\n" + lines(n, "  V%d: a\n") }, "257 variables; at most 256"},
+		{"labels", manifest.MaxLabels, func(n int) string { return header + "labels:\n" + lines(n, "  k%d: a\n") }, "17 labels; at most 16"},
 		{"files", manifest.MaxFiles, func(n int) string { return header + "files:\n" + lines(n, "  - {from: ./a, to: /m%d}\n") }, "65 entries; at most 64"},
 		{"command", manifest.MaxCommand, func(n int) string { return header + "command:\n" + lines(n, "  - w%d\n") }, "257 words; at most 256"},
 		{"value", manifest.MaxValue, func(n int) string { return header + "environment: {A: " + strings.Repeat("x", n) + "}\n" }, "has 32769 bytes; at most 32768"},

@@ -17,6 +17,7 @@ import (
 func runChecks(s *Server, r *report) {
 	for _, check := range []func(*Server, *report){
 		checkName,
+		checkLabels,
 		checkImageKind,
 		checkImageRef,
 		checkImagePath,

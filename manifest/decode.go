@@ -23,6 +23,7 @@ func decode(root node, r *report) *Server {
 	o.need("name", "give the server a name, e.g. name: files")
 	o.need("image", "name the image by its digest, e.g. image: registry.example/files@sha256:…")
 	o.text("name", "files", (*string)(&s.Name))
+	s.Labels = decodeLabels(o)
 	decodeImage(o, &s.Image)
 	s.Command = decodeCommand(o)
 	o.text("workdir", "/app", &s.WorkDir)

@@ -30,6 +30,7 @@ import (
 // Validate. Treat it as immutable.
 type Server struct {
 	Name        mcprun.ServerName
+	Labels      []mcprun.Label // sorted; what switches can name it by
 	Image       Image
 	Command     []string // nil: the image's own
 	WorkDir     string   // empty: the image's own
@@ -53,7 +54,7 @@ func Changed(a, b *Server) []string {
 		key  string
 		a, b any
 	}{
-		{"name", a.Name, b.Name}, {"image", a.Image, b.Image}, {"command", a.Command, b.Command}, {"workdir", a.WorkDir, b.WorkDir},
+		{"name", a.Name, b.Name}, {"labels", a.Labels, b.Labels}, {"image", a.Image, b.Image}, {"command", a.Command, b.Command}, {"workdir", a.WorkDir, b.WorkDir},
 		{"environment", a.Environment, b.Environment}, {"profile", a.Profile, b.Profile}, {"files", a.Files, b.Files}, {"tmp", a.Tmp, b.Tmp},
 		{"resources", a.Resources, b.Resources}, {"timeouts", a.Timeouts, b.Timeouts}, {"tools", toolsText(a), toolsText(b)}, {"grants", a.Grants, b.Grants},
 		{"egress", a.Egress, b.Egress}, {"credentials", a.Credentials, b.Credentials},

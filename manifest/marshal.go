@@ -19,6 +19,7 @@ func Marshal(s *Server) ([]byte, error) {
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("version: 1")
 	line("name: %s", quote(string(s.Name)))
+	marshalLabels(s, line)
 	line("image: %s", quote(s.Image.Ref+s.Image.Path))
 	if len(s.Command) > 0 {
 		line("command: [%s]", quoteAll(s.Command))
@@ -129,6 +130,9 @@ func plainWord(s string) bool {
 func (s *Server) String() string {
 	parts := []string{string(s.Name), "image=" + s.Image.Ref + s.Image.Path}
 	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
+	for _, l := range s.Labels {
+		add("label=%s", l)
+	}
 	if len(s.Command) > 0 {
 		add("command=%q", s.Command)
 	}

@@ -22,6 +22,7 @@ func schema() []key {
 	return []key{
 		{"version", "number", "required", "1", "a later format gets another number, and an old mcprun refuses it instead of guessing"},
 		{"name", "text", "required", "1 to 40 bytes of a-z, 0-9 and inner hyphens, starting with a letter", "it names cgroups, folders and containers"},
+		{"labels", "mapping of name to text", "none", count(0, MaxLabels, "labels", "keys of a-z, 0-9 and hyphens; values of A-Z a-z 0-9 . _ -"), "what servers have in common: mcprun kill --label team=payments stops all that have it"},
 		{"image", "text", "required", "host/repository@sha256:… or a path that starts with ./ ../ or /", "a tag can be moved to another image after the review; a digest cannot"},
 		{"command", "list of text", "the image's own", count(1, MaxCommand, "words", "non-empty, without NUL, each at most 32 KiB"), "a command line that can still be reviewed"},
 		{"workdir", "text", "the image's own", "absolute and clean; not in /proc, /sys or /dev", "a working folder in /proc/self/fd has led out of containers (CVE-2024-21626)"},

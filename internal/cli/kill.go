@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/user"
 	"strings"
 	"time"
 
@@ -13,21 +14,44 @@ import (
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/internal/control"
 	"github.com/mcprun/mcprun/limits"
+	"github.com/mcprun/mcprun/lock"
 )
 
-// target reads NAME, NAME/TOOL, or nothing with --all.
-func target(req control.Request, all bool, args []string) (control.Request, error) {
-	if all != (len(args) == 0) {
-		return req, &mcprun.Error{Class: mcprun.Usage, What: "name one target, or give --all", Hint: "mcprun kill NAME, mcprun kill NAME/TOOL, mcprun kill --all"}
+// targets are the flags that name what a kill or revive is about.
+type targets struct {
+	all           bool
+	label, client string
+}
+
+func (t *targets) flags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&t.all, "all", false, "everything")
+	cmd.Flags().StringVar(&t.label, "label", "", "all servers with this label: KEY=VALUE")
+	cmd.Flags().StringVar(&t.client, "principal", "", "all calls of one client: uid:NUMBER, or the name of a user")
+}
+
+// request names the one target that was given.
+func (t *targets) request(req control.Request, args []string) (control.Request, error) {
+	given := len(args)
+	for _, is := range []bool{t.all, t.label != "", t.client != ""} {
+		if is {
+			given++
+		}
 	}
-	req.All = all
-	if all {
-		return req, nil
+	if given != 1 {
+		return req, &mcprun.Error{Class: mcprun.Usage, What: "name one target: a server, a tool, a label, a principal or everything", Hint: "mcprun kill NAME, NAME/TOOL, --label KEY=VALUE, --principal uid:NUMBER or --all"}
 	}
-	server, tool, isTool := strings.Cut(args[0], "/")
+	req.All = t.all
 	var err error
-	if req.Server, err = mcprun.ParseServerName(server); err == nil && isTool {
-		req.Tool, err = mcprun.ParseToolName(tool)
+	switch {
+	case t.label != "":
+		req.Label, err = mcprun.ParseLabel(t.label)
+	case t.client != "":
+		req.Client, err = principalOf(t.client)
+	case len(args) == 1:
+		server, tool, isTool := strings.Cut(args[0], "/")
+		if req.Server, err = mcprun.ParseServerName(server); err == nil && isTool {
+			req.Tool, err = mcprun.ParseToolName(tool)
+		}
 	}
 	if err != nil {
 		return req, &mcprun.Error{Class: mcprun.Usage, What: err.Error(), Hint: "mcprun ps"}
@@ -35,21 +59,33 @@ func target(req control.Request, all bool, args []string) (control.Request, erro
 	return req, nil
 }
 
+// principalOf reads uid:NUMBER, or the name of a user of this host.
+func principalOf(s string) (mcprun.Principal, error) {
+	if strings.Contains(s, ":") {
+		return mcprun.ParsePrincipal(s)
+	}
+	u, err := user.Lookup(s)
+	if err != nil {
+		return "", fmt.Errorf("%q is no user of this host; write uid:NUMBER", s)
+	}
+	return mcprun.ParsePrincipal("uid:" + u.Uid)
+}
+
 func (a *App) killCommand() *cobra.Command {
-	var all bool
+	var t targets
 	var why string
 	cmd := &cobra.Command{
-		Use: "kill NAME | NAME/TOOL | --all", Short: "end a server or a tool at once; it stays dead until revived",
+		Use: "kill NAME | NAME/TOOL | --label K=V | --principal P | --all", Short: "end a server, a tool or a client's calls at once; it stays dead until revived",
 		Long: "Throw the kill switch. When the command returns, new calls are refused, calls in flight have failed,\nno process is left, and the switch is on disk. kill --all works without a daemon too.",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			req, err := target(control.Request{Op: control.OpKill, Why: why}, all, args)
+			req, err := t.request(control.Request{Op: control.OpKill, Why: why}, args)
 			if err != nil {
 				return err
 			}
 			res, err := a.askKill(req)
 			var e *mcprun.Error
-			if all && errors.As(err, &e) && e.Class == mcprun.Unreachable {
+			if t.all && errors.As(err, &e) && e.Class == mcprun.Unreachable {
 				return a.killWithoutDaemon(why)
 			}
 			if err != nil {
@@ -58,7 +94,7 @@ func (a *App) killCommand() *cobra.Command {
 			return a.print(res.Killed, func(w io.Writer) { a.showKill(w, res.Killed) })
 		},
 	}
-	cmd.Flags().BoolVar(&all, "all", false, "everything")
+	t.flags(cmd)
 	cmd.Flags().StringVar(&why, "why", "", "the reason, for the record")
 	return cmd
 }
@@ -92,18 +128,17 @@ func (a *App) askKill(req control.Request) (*control.Result, error) {
 
 func (a *App) showKill(w io.Writer, r *control.KillReport) {
 	fmt.Fprintf(w, "killed %s", r.Target)
+	if r.Sessions > 0 {
+		fmt.Fprintf(w, "; %d sessions ended", r.Sessions)
+	}
 	if r.Failed > 0 {
 		fmt.Fprintf(w, "; %d calls in flight failed", r.Failed)
 	}
-	fmt.Fprintln(w)
+	fmt.Fprintf(w, "\n  by %s at %s: %s\n", r.Who, r.When.Local().Format(time.RFC3339), lock.Visible(r.Why))
 	for _, s := range r.Steps {
 		fmt.Fprintf(w, "  %-10s after %8.2f ms  %s\n", s.Step, s.AfterMS, s.Note)
 	}
-	t := r.Target
-	if t == "everything" {
-		t = "--all"
-	}
-	fmt.Fprintf(w, "it stays dead until: mcprun revive %s --why '...'\n", t)
+	fmt.Fprintf(w, "it stays dead until: mcprun revive %s --why '...'\n", r.Argument)
 }
 
 // withoutDaemonWait bounds the wait for processes to end.
@@ -131,27 +166,23 @@ func (a *App) killWithoutDaemon(why string) error {
 }
 
 func (a *App) reviveCommand() *cobra.Command {
-	var all bool
+	var t targets
 	var why string
 	cmd := &cobra.Command{
-		Use: "revive NAME | NAME/TOOL | --all", Short: "take back a kill switch", Args: cobra.MaximumNArgs(1),
+		Use: "revive NAME | NAME/TOOL | --label K=V | --principal P | --all", Short: "take back a kill switch", Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			req, err := target(control.Request{Op: control.OpRevive, Why: why}, all, args)
+			req, err := t.request(control.Request{Op: control.OpRevive, Why: why}, args)
 			if err != nil {
 				return err
 			}
 			if _, err := a.do(req); err != nil {
 				return err
 			}
-			what := "everything"
-			if !all {
-				what = args[0]
-			}
-			fmt.Fprintf(a.Out, "%s may run again\n", what)
+			fmt.Fprintf(a.Out, "%s may run again\n", limits.Target{Server: req.Server, Tool: req.Tool, Label: req.Label, Principal: req.Client})
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&all, "all", false, "the switch that stops everything")
+	t.flags(cmd)
 	cmd.Flags().StringVar(&why, "why", "", "the reason, for the record (required)")
 	return cmd
 }

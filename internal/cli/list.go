@@ -75,6 +75,9 @@ func (a *App) showInspection(w io.Writer, in *control.Inspection) {
 	row := func(k, format string, v ...any) { fmt.Fprintf(tw, "%s\t%s\n", k, fmt.Sprintf(format, v...)) }
 	row("name", "%s", in.Name)
 	row("state", "%s %s", in.State, in.Why)
+	for _, l := range in.Labels {
+		row("label", "%s", l)
+	}
 	row("file", "%s", in.File)
 	row("image", "%s", in.Image)
 	row("instance", "%s (pid %d on the host)", in.Instance, in.Pid)

@@ -56,6 +56,8 @@ type Request struct {
 	Server   mcprun.ServerName `json:"server,omitzero"`
 	Tool     mcprun.ToolName   `json:"tool,omitzero"`
 	All      bool              `json:"all,omitzero"`      // kill, revive: everything
+	Label    mcprun.Label      `json:"label,omitzero"`    // kill, revive: all servers with it
+	Client   mcprun.Principal  `json:"client,omitzero"`   // kill, revive: all calls of one client
 	Why      string            `json:"why,omitzero"`      // kill, revive
 	Manifest []byte            `json:"manifest,omitzero"` // start, run, lock, reload: server.yaml
 	File     string            `json:"file,omitzero"`     // its absolute path: for messages, and for relative paths in it
@@ -110,6 +112,7 @@ type ServerStatus struct {
 	Instance string            `json:"instance,omitzero"`
 	Pid      int               `json:"pid,omitzero"`
 	Since    time.Time         `json:"since,omitzero"`
+	Labels   []mcprun.Label    `json:"labels,omitzero"`
 	Image    mcprun.Digest     `json:"image,omitzero"`
 	Profile  string            `json:"profile,omitzero"`
 	Tools    int               `json:"tools"`    // shown to clients
@@ -182,10 +185,15 @@ type Destination struct {
 
 // KillReport is what a kill did, each step in the order of the ladder.
 type KillReport struct {
-	Target  string     `json:"target"`
-	Servers []string   `json:"servers,omitzero"` // whose processes are gone
-	Failed  int        `json:"failedCalls"`
-	Steps   []KillStep `json:"steps"`
+	Target   string     `json:"target"`
+	Argument string     `json:"argument"` // the target as mcprun kill and mcprun revive take it
+	Who      string     `json:"who"`
+	Why      string     `json:"why"`
+	When     time.Time  `json:"when"`
+	Servers  []string   `json:"servers,omitzero"` // whose processes are gone
+	Sessions int        `json:"sessions"`         // of a client, that were ended
+	Failed   int        `json:"failedCalls"`
+	Steps    []KillStep `json:"steps"`
 }
 
 // KillStep is one step with the time since the kill began.

@@ -248,7 +248,7 @@ func (d *Daemon) recordStart() error {
 	}
 	for _, k := range d.switches.All() {
 		rec := &audit.Record{Type: audit.TypeNote, Server: k.Server, Tool: k.Tool, Who: k.Who, Why: k.Why, Time: k.When,
-			Reason: "the kill switch of " + k.Target() + " is thrown, since " + k.When.Format(time.RFC3339)}
+			Reason: "the kill switch of " + k.Target.String() + " is thrown, since " + k.When.Format(time.RFC3339)}
 		if err := d.record.Append(rec); err != nil {
 			return fmt.Errorf("recording the start: %w", err)
 		}

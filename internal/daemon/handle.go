@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/approval"
 	"github.com/mcprun/mcprun/audit"
 	"github.com/mcprun/mcprun/internal/control"
 	"github.com/mcprun/mcprun/internal/failpoint"
@@ -60,7 +61,7 @@ func (d *Daemon) do(ctx context.Context, c *control.Call) (*control.Result, erro
 			res.Servers = append(res.Servers, s.status())
 		}
 		for _, k := range d.switches.All() {
-			res.Kills = append(res.Kills, fmt.Sprintf("%s by %s at %s: %s", k.Target(), k.Who, k.When.Format(time.RFC3339), k.Why))
+			res.Kills = append(res.Kills, fmt.Sprintf("%s by %s at %s: %s", k.Target, k.Who, k.When.Format(time.RFC3339), k.Why))
 		}
 		return res, nil
 	case control.OpInspect:
@@ -177,7 +178,7 @@ func (d *Daemon) runForeground(ctx context.Context, c *control.Call) (*control.R
 		case <-run.done:
 			return &control.Result{}, nil
 		case <-gone:
-			d.throw(limits.Kill{Server: s.name, Who: string(c.Peer.Principal()), Why: "mcprun run was interrupted", When: timeNow()})
+			d.throw(newKill(limits.Target{Server: s.name}, string(c.Peer.Principal()), "mcprun run was interrupted", wayRun))
 			return nil, nil
 		}
 	}
@@ -206,20 +207,21 @@ func (d *Daemon) stopOne(ctx context.Context, c *control.Call) (*control.Result,
 }
 
 func (d *Daemon) revive(c *control.Call) (*control.Result, error) {
-	server, tool := c.Server, c.Tool
-	if c.All {
-		server, tool = "", ""
+	t, err := targetOf("reviving", c)
+	if err != nil {
+		return nil, err
 	}
-	doing := "reviving " + limits.Kill{Server: server, Tool: tool}.Target()
+	doing := "reviving " + t.String()
 	if strings.TrimSpace(c.Why) == "" {
 		return nil, &mcprun.Error{Class: mcprun.Usage, What: doing, Why: "no reason was given", Hint: "add --why 'what was found and why it is safe again'"}
 	}
-	rec := &audit.Record{Type: audit.TypeRevive, Server: server, Tool: tool, Principal: c.Peer.Principal(), Who: string(c.Peer.Principal()), Why: c.Why}
+	rec := &audit.Record{Type: audit.TypeRevive, Principal: c.Peer.Principal(), Who: string(c.Peer.Principal()), Why: c.Why}
+	approval.MarkKill(rec, t, nil)
 	if err := d.record.AppendDurable(rec); err != nil {
 		return nil, fmt.Errorf("%s: it cannot be recorded: %w", doing, err)
 	}
 	failpoint.Hit("revive.recorded")
-	if _, err := d.switches.Revive(server, tool); err != nil {
+	if _, err := d.switches.Revive(t); err != nil {
 		return nil, &mcprun.Error{Class: mcprun.Failed, What: doing, Err: err, Hint: "mcprun ps"}
 	}
 	return &control.Result{}, nil
@@ -263,22 +265,25 @@ func (d *Daemon) lock(ctx context.Context, c *control.Call) (*control.Result, er
 		return nil, err
 	}
 	doing := "locking " + string(def.m.Name)
-	if k, killed := d.switches.Check(def.m.Name, ""); killed {
+	s, err := d.server(def.m.Name, true)
+	if err != nil {
+		return nil, err
+	}
+	if k, killed := s.killed(def); killed {
 		return nil, killedError(doing, k)
 	}
 	if err := d.within(doing, def); err != nil {
-		return nil, err
-	}
-	s, err := d.server(def.m.Name, true)
-	if err != nil {
 		return nil, err
 	}
 	s.acquire()
 	defer s.release()
 	ctx, cancel := context.WithTimeout(ctx, imageTimeout+def.m.Timeouts.Start)
 	defer cancel()
-	s.setCancel(cancel)
-	defer s.setCancel(nil)
+	s.setCancel(cancel, def.m.Labels)
+	defer s.setCancel(nil, nil)
+	if k, killed := s.killed(def); killed {
+		return nil, killedError(doing, k)
+	}
 	image, err := d.rt.Image(ctx, def.m.Image, filepath.Dir(def.file), c.Progress)
 	if err != nil {
 		return nil, withContext(doing, err)
@@ -308,7 +313,7 @@ func (d *Daemon) connect(c *control.Call) (*control.Result, error) {
 		return nil, err
 	}
 	doing := "connecting to " + string(c.Server)
-	if k, killed := d.switches.Check(c.Server, ""); killed {
+	if k, killed := s.front.Killed("", c.Peer.Principal()); killed {
 		return nil, killedError(doing, k)
 	}
 	s.mu.Lock()
@@ -331,6 +336,11 @@ func (d *Daemon) connect(c *control.Call) (*control.Result, error) {
 	session, err := s.front.NewSession("s-"+newInstanceID("")[1:], c.Peer.Principal(), past, in, out)
 	if err != nil {
 		return nil, err
+	}
+	if k, killed := s.front.Killed("", c.Peer.Principal()); killed {
+		session.Close() // thrown meanwhile, it may not have found the session
+		session.Serve()
+		return nil, killedError(doing, k)
 	}
 	if err := c.Ready(); err != nil {
 		session.Close()
@@ -355,8 +365,8 @@ func (d *Daemon) inspect(c *control.Call) (*control.Result, error) {
 	def, run := s.spec, s.run
 	s.mu.Unlock()
 	for _, k := range d.switches.All() {
-		if k.Server == "" || k.Server == s.name {
-			in.Kills = append(in.Kills, fmt.Sprintf("%s by %s: %s", k.Target(), k.Who, k.Why))
+		if k.Server == s.name || k.Principal != "" || k.Has(s.front.Subject("", "")) {
+			in.Kills = append(in.Kills, fmt.Sprintf("%s by %s: %s", k.Target, k.Who, k.Why))
 		}
 	}
 	if def == nil {
@@ -461,7 +471,7 @@ func (d *Daemon) toolPolicies(s *server, run *running) []control.ToolPolicy {
 	var out []control.ToolPolicy
 	for _, t := range run.life.Policy().Summary() {
 		p := control.ToolPolicy{Tool: t.Name, Risk: t.Risk.String(), State: t.State, Why: t.Why}
-		if k, killed := d.switches.Check(s.name, t.Name); killed {
+		if k, killed := s.front.Killed(t.Name, ""); killed {
 			p.State, p.Why = "killed", k.Who+": "+k.Why
 		}
 		out = append(out, p)

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/approval"
 	"github.com/mcprun/mcprun/audit"
 	"github.com/mcprun/mcprun/internal/control"
 	"github.com/mcprun/mcprun/internal/failpoint"
@@ -20,78 +22,170 @@ import (
 // containerd; with containerd stuck, the next start of the daemon does it.
 const killCleanup = 10 * time.Second
 
+// Ways in which a switch is thrown, for the record.
+const (
+	wayCommand = "command"
+	wayRun     = "run interrupted"
+	wayPage    = "page"
+	waySignal  = "signal"
+)
+
+// targetOf is what a kill or revive request names.
+func targetOf(doing string, c *control.Call) (limits.Target, error) {
+	t := limits.Target{Server: c.Server, Tool: c.Tool, Label: c.Label, Principal: c.Client}
+	err := t.Valid()
+	if err == nil && c.All != (t == limits.Target{}) {
+		err = errors.New("name one target, or everything")
+	}
+	if err != nil {
+		return t, &mcprun.Error{Class: mcprun.Usage, What: doing, Err: err, Hint: "mcprun kill NAME, NAME/TOOL, --label KEY=VALUE, --principal uid:NUMBER or --all"}
+	}
+	return t, nil
+}
+
 func (d *Daemon) kill(c *control.Call) (*control.Result, error) {
-	k := limits.Kill{Server: c.Server, Tool: c.Tool, Who: string(c.Peer.Principal()), Why: strings.TrimSpace(c.Why), When: timeNow()}
-	if c.All {
-		k.Server, k.Tool = "", ""
-	} else {
-		if _, err := mcprun.ParseServerName(string(c.Server)); err != nil {
-			return nil, &mcprun.Error{Class: mcprun.Usage, What: "killing", Err: err, Hint: "mcprun kill NAME, mcprun kill NAME/TOOL or mcprun kill --all"}
-		}
+	t, err := targetOf("killing", c)
+	if err != nil {
+		return nil, err
+	}
+	if t.Server != "" {
 		// A name that was never started can be killed too (it then never starts), but
 		// a slip of the pen must not look like a kill that worked.
-		if _, err := d.server(c.Server, false); err != nil {
+		if _, err := d.server(t.Server, false); err != nil {
 			return nil, err
 		}
 	}
-	if k.Why == "" {
-		k.Why = "no reason given"
-	}
-	report, err := d.throw(k)
+	report, err := d.throw(newKill(t, string(c.Peer.Principal()), c.Why, wayCommand))
 	if err != nil {
 		return nil, err
 	}
 	return &control.Result{Killed: report}, nil
 }
 
-// throw climbs the ladder of a kill, in the order of the design: deny, record,
-// cut, fail, kill, stay dead, clean. A step that fails does not stop the next
-// ones: what it could not do is in the report and the error.
-func (d *Daemon) throw(k limits.Kill) (*control.KillReport, error) {
-	begun := timeNow()
-	report := &control.KillReport{Target: k.Target()}
-	var errs []error
-	step := func(name string, err error, note string) {
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
-			note = err.Error()
-		}
-		report.Steps = append(report.Steps, control.KillStep{Step: name, AfterMS: float64(time.Since(begun).Microseconds()) / 1000, Note: note})
-		failpoint.Hit("kill." + name)
+func newKill(t limits.Target, who, why, way string) limits.Kill {
+	why = strings.TrimSpace(why)
+	if why == "" {
+		why = "no reason given"
 	}
+	return limits.Kill{Target: t, Who: who, Why: why, When: timeNow(), Way: way}
+}
+
+// ladder is one kill under way: what it did so far, and when.
+type ladder struct {
+	k      limits.Kill
+	begun  time.Time
+	report *control.KillReport
+	errs   []error
+}
+
+// step notes that a step is done. One that failed does not stop the next ones: what
+// it could not do is in the report and the error.
+func (l *ladder) step(name string, err error, note string) {
+	if err != nil {
+		l.errs = append(l.errs, fmt.Errorf("%s: %w", name, err))
+		note = err.Error()
+	}
+	l.report.Steps = append(l.report.Steps, control.KillStep{Step: name, AfterMS: float64(time.Since(l.begun).Microseconds()) / 1000, Note: note})
+	failpoint.Hit("kill." + name)
+}
+
+// throw climbs the ladder of a kill, in the order of the design: deny, record,
+// cut, fail, kill, stay dead, clean.
+func (d *Daemon) throw(k limits.Kill) (*control.KillReport, error) {
+	l := &ladder{k: k, begun: timeNow(), report: &control.KillReport{Target: k.Target.String(), Argument: k.Argument(), Who: k.Who, Why: k.Why, When: k.When}}
 	d.switches.Deny(k)
-	d.desk.Revoke(k.Server, k.Tool)
-	step("deny", nil, "")
-	step("record", d.record.AppendCritical(&audit.Record{Type: audit.TypeKill, Server: k.Server, Tool: k.Tool, Who: k.Who, Why: k.Why}), "")
-	targets := d.targets(k)
-	cut := cutNetworks(targets, k)
-	step("cut", nil, cut)
-	if k.Tool != "" {
-		if s, err := d.server(k.Server, false); err == nil {
-			report.Failed = s.front.FailTool(k)
+	targets := d.targets(k.Target)
+	d.desk.Revoke(approval.Stops(k.Target, namesOf(targets)))
+	l.step("deny", nil, "")
+	l.step("record", d.recordKill(k, targets), "")
+	if k.Processes() {
+		d.endServers(l, targets)
+	} else {
+		d.endCalls(l, targets)
+	}
+	d.recordLadder(l)
+	return l.report, errors.Join(l.errs...)
+}
+
+// endCalls is the rest of the ladder where the servers stay.
+func (d *Daemon) endCalls(l *ladder, targets []*server) {
+	l.step("cut", nil, "with its calls")
+	for _, s := range targets {
+		l.report.Failed += s.front.FailCalls(l.k)
+		if p := l.k.Principal; p != "" {
+			l.report.Sessions += s.front.EndClient(p)
+		} else {
 			s.front.ToolsChanged()
 		}
-		step("fail", nil, "")
-		step("stay dead", d.switches.Persist(k), "")
-		return report, errors.Join(errs...)
 	}
+	l.step("fail", nil, "")
+	l.step("stay dead", d.switches.Persist(l.k), "")
+}
+
+// endServers is the rest of the ladder where processes end.
+func (d *Daemon) endServers(l *ladder, targets []*server) {
+	l.step("cut", nil, cutNetworks(targets, l.k))
 	for _, s := range targets {
-		report.Failed += s.front.InFlight()
-		s.front.Fail(&front.KilledError{Kill: k})
+		l.report.Failed += s.front.InFlight()
+		s.front.Fail(&front.KilledError{Kill: l.k})
 	}
-	step("fail", nil, "")
-	step("kill", killProcesses(targets, report), "")
-	step("stay dead", d.switches.Persist(k), "")
-	step("clean", d.awaitEnd(targets, k), "")
-	return report, errors.Join(errs...)
+	l.step("fail", nil, "")
+	l.step("kill", killProcesses(targets, l.report), "")
+	l.step("stay dead", d.switches.Persist(l.k), "")
+	l.step("clean", d.awaitEnd(targets, l.k), "")
+}
+
+// recordBound is how long a kill waits for its record. The disk takes milliseconds; one
+// that hangs must not keep a server alive, and the record comes when it goes on.
+const recordBound = 500 * time.Millisecond
+
+// recordKill says who stops what, and why, before any of it happens.
+func (d *Daemon) recordKill(k limits.Kill, targets []*server) error {
+	rec := &audit.Record{Type: audit.TypeKill, Who: k.Who, Why: k.Why, Detail: map[string]string{detailWay: k.Way}}
+	approval.MarkKill(rec, k.Target, namesOf(targets))
+	done := make(chan error, 1)
+	go func() { done <- d.record.AppendCritical(rec) }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(recordBound):
+		return fmt.Errorf("the disk does not take it within %v; the kill goes on", recordBound)
+	}
+}
+
+// detailWay is where the record of a kill says how it was thrown.
+const detailWay = "way"
+
+// recordLadder says what the kill did, and how long each step took.
+func (d *Daemon) recordLadder(l *ladder) {
+	rec := &audit.Record{Type: audit.TypeNote, Method: "mcprun kill", Server: l.k.Server, Tool: l.k.Tool, Who: l.k.Who, Why: l.k.Why, Duration: time.Since(l.begun), Outcome: "killed",
+		Reason: "what the kill of " + l.k.Target.String() + " did",
+		Detail: map[string]string{"calls-failed": fmt.Sprint(l.report.Failed), "sessions-ended": fmt.Sprint(l.report.Sessions), "servers-ended": fmt.Sprint(len(l.report.Servers))}}
+	if len(l.errs) > 0 {
+		rec.Outcome, rec.Reason = "killed, but not all of it was done", clipTo(errors.Join(l.errs...).Error(), audit.MaxText)
+	}
+	for _, s := range l.report.Steps {
+		rec.Detail["ms-"+strings.ReplaceAll(s.Step, " ", "-")] = fmt.Sprintf("%.3f", s.AfterMS)
+	}
+	if err := d.record.Append(rec); err != nil {
+		d.opts.Log.Error("recording what a kill did", "target", l.k.Target, "err", err)
+	}
+	d.opts.Log.Warn("killed", "target", l.k.Target.String(), "who", l.k.Who, "why", l.k.Why, "way", l.k.Way, "took", time.Since(l.begun))
+}
+
+func clipTo(s string, n int) string { return s[:min(len(s), n)] }
+
+func namesOf(all []*server) []mcprun.ServerName {
+	out := make([]mcprun.ServerName, len(all))
+	for i, s := range all {
+		out[i] = s.name
+	}
+	return out
 }
 
 // cutNetworks closes the ways out of all targets and forgets their credentials. A
 // tool's connections end when its calls have failed, which is the next step.
 func cutNetworks(targets []*server, k limits.Kill) (note string) {
-	if k.Tool != "" {
-		return "with its calls"
-	}
 	n := 0
 	var cut sync.WaitGroup
 	for _, s := range targets {
@@ -125,14 +219,26 @@ func within(bound time.Duration, f func()) bool {
 	}
 }
 
-func (d *Daemon) targets(k limits.Kill) []*server {
-	if k.Server == "" {
-		return d.all()
+// targets are the servers that a kill is about. That of a client is about all.
+func (d *Daemon) targets(t limits.Target) []*server {
+	if t.Server != "" {
+		if s, err := d.server(t.Server, false); err == nil {
+			return []*server{s}
+		}
+		return nil
 	}
-	if s, err := d.server(k.Server, false); err == nil {
-		return []*server{s}
+	all := d.all()
+	if t.Label != "" {
+		all = slices.DeleteFunc(all, func(s *server) bool { return !slices.Contains(s.labels(), t.Label) })
 	}
-	return nil
+	return all
+}
+
+// labels are those of the server that runs, and of a start or lock under way.
+func (s *server) labels() []mcprun.Label {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append(slices.Clone(s.front.Subject("", "").Labels), s.coming...)
 }
 
 // killProcesses ends the processes of all targets at once, and starts that are
@@ -196,7 +302,7 @@ func (s *server) awaitDead(ctx context.Context, k limits.Kill) error {
 
 // killAll throws the widest switch; it is what SIGUSR1 does.
 func (d *Daemon) killAll(who, why string) {
-	if _, err := d.throw(limits.Kill{Who: who, Why: why, When: timeNow()}); err != nil {
+	if _, err := d.throw(newKill(limits.Target{}, who, why, waySignal)); err != nil {
 		d.opts.Log.Error("killing everything", "err", err)
 	}
 }

@@ -87,7 +87,7 @@ func (o *office) Status() web.Status {
 		st.Servers = append(st.Servers, web.ServerLine{Name: one.Name, State: one.State, Why: one.Why, Clients: one.Clients, InFlight: one.InFlight})
 	}
 	for _, k := range o.switches.All() {
-		st.Kills = append(st.Kills, fmt.Sprintf("%s by %s: %s", k.Target(), o.Name(mcprun.Principal(k.Who)), k.Why))
+		st.Kills = append(st.Kills, fmt.Sprintf("%s by %s: %s", k.Target, o.Name(mcprun.Principal(k.Who)), k.Why))
 	}
 	return st
 }
@@ -130,7 +130,7 @@ func (o *office) Prove(_ mcprun.Principal, code string) (approval.Proof, error) 
 }
 
 func (o *office) Kill(server mcprun.ServerName, by mcprun.Principal, why string) error {
-	_, err := o.throw(limits.Kill{Server: server, Who: string(by), Why: strings.TrimSpace(why), When: timeNow()})
+	_, err := o.throw(newKill(limits.Target{Server: server}, string(by), why, wayPage))
 	return err
 }
 

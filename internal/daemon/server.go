@@ -40,7 +40,8 @@ type server struct {
 	since  time.Time
 	spec   *definition
 	run    *running
-	cancel context.CancelFunc // of the start under way
+	cancel context.CancelFunc // of the start or lock under way
+	coming []mcprun.Label     // of what it starts
 }
 
 // definition is what a start request brought, read and checked.
@@ -79,21 +80,23 @@ func (s *server) setState(state, why string) {
 	s.mu.Unlock()
 }
 
-// setCancel says how a kill ends the start under way.
-func (s *server) setCancel(cancel context.CancelFunc) {
+// setCancel says how a kill ends the start or lock under way, and which labels it is
+// found by.
+func (s *server) setCancel(cancel context.CancelFunc, labels []mcprun.Label) {
 	s.mu.Lock()
-	s.cancel = cancel
+	s.cancel, s.coming = cancel, labels
 	s.mu.Unlock()
+}
+
+// killed returns the switch that stops a server with this definition.
+func (s *server) killed(def *definition) (limits.Kill, bool) {
+	return s.d.switches.Check(limits.Subject{Server: s.name, Labels: def.m.Labels})
 }
 
 // killedError refuses what a thrown switch forbids.
 func killedError(doing string, k limits.Kill) error {
-	target := k.Target()
-	if k.Server == "" {
-		target = "--all"
-	}
-	return &mcprun.Error{Class: mcprun.Denied, What: doing, Why: fmt.Sprintf("%s was killed by %s at %s: %s", k.Target(), k.Who, k.When.Format(time.RFC3339), k.Why),
-		Hint: fmt.Sprintf("mcprun revive %s --why '…'", target)}
+	return &mcprun.Error{Class: mcprun.Denied, What: doing, Why: fmt.Sprintf("%s was killed by %s at %s: %s", k.Target, k.Who, k.When.Format(time.RFC3339), k.Why),
+		Hint: fmt.Sprintf("mcprun revive %s --why '…'", k.Argument())}
 }
 
 // start brings the server up; it returns when clients can call it.
@@ -104,7 +107,7 @@ func (s *server) start(ctx context.Context, def *definition, who mcprun.Principa
 	if err := s.d.switches.Reread(); err != nil {
 		return withContext(doing, err)
 	}
-	if k, killed := s.d.switches.Check(s.name, ""); killed {
+	if k, killed := s.killed(def); killed {
 		return killedError(doing, k)
 	}
 	if err := s.d.within(doing, def); err != nil {
@@ -117,12 +120,13 @@ func (s *server) start(ctx context.Context, def *definition, who mcprun.Principa
 		s.mu.Unlock()
 		return &mcprun.Error{Class: mcprun.Failed, What: doing, Why: "it is running", Hint: "mcprun stop " + string(s.name)}
 	}
-	s.state, s.why, s.spec, s.cancel = "starting", "", def, cancel
+	s.state, s.why, s.spec, s.cancel, s.coming = "starting", "", def, cancel, def.m.Labels
+	s.front.SetLabels(def.m.Labels)
 	s.mu.Unlock()
 	err := s.bringUp(ctx, def, who, progress)
-	s.setCancel(nil)
+	s.setCancel(nil, nil)
 	if err != nil {
-		if k, killed := s.d.switches.Check(s.name, ""); killed {
+		if k, killed := s.killed(def); killed {
 			err = killedError(doing, k)
 		}
 		s.setState("failed", err.Error())
@@ -301,7 +305,7 @@ func (s *server) publish(run *running, def *definition, g upstream.Greeting, cur
 		s.d.end(s, run, s.gone(run))
 	}()
 	// A kill between the first look at the switches and now found no server to end.
-	if k, killed := s.d.switches.Check(s.name, ""); killed {
+	if k, killed := s.killed(def); killed {
 		return &front.KilledError{Kill: k}
 	}
 	// And so did a reload of the ceilings.
@@ -384,7 +388,7 @@ func (s *server) recheck(run *running, def *definition, g upstream.Greeting, aga
 // cause, processes are killed, traces removed. It may be called again.
 func (d *Daemon) end(s *server, run *running, cause error) {
 	run.once.Do(func() {
-		if k, killed := d.switches.Check(s.name, ""); killed {
+		if k, killed := s.front.Killed("", ""); killed {
 			cause = &front.KilledError{Kill: k}
 		}
 		if !within(cutBound, func() { run.net.close(cause) }) {
@@ -471,7 +475,7 @@ func (s *server) status() control.ServerStatus {
 	s.mu.Unlock()
 	st.Clients, st.InFlight = s.front.Sessions(), s.front.InFlight()
 	if def != nil {
-		st.Profile, st.Held = def.profile.Name(), handedOver(def.m)
+		st.Profile, st.Held, st.Labels = def.profile.Name(), handedOver(def.m), def.m.Labels
 		if def.lock != nil {
 			st.Image = def.lock.Image
 		}
@@ -483,7 +487,7 @@ func (s *server) status() control.ServerStatus {
 			st.Withheld = len(p.Summary()) - st.Tools
 		}
 	}
-	if k, killed := s.d.switches.Check(s.name, ""); killed {
+	if k, killed := s.front.Killed("", ""); killed {
 		st.State, st.Why = "killed", k.Who+": "+k.Why
 	}
 	return st

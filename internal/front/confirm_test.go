@@ -210,7 +210,7 @@ func TestConfirmedCallIsJudgedAnew(t *testing.T) {
 	r.grant(mcprun.Medium)
 	c.send(call(`3`, "echo", `{"message":"o"}`))
 	id, _ = c.question()
-	r.switches.Deny(limits.Kill{Server: "files", Who: "me", Why: "test"})
+	r.switches.Deny(limits.Kill{Target: limits.Target{Server: "files"}, Who: "me", Why: "test"})
 	c.answer(id, goOn)
 	c.want(`"id":3,`, "killed")
 }

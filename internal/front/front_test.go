@@ -267,10 +267,10 @@ func TestKillFailsWhatIsInFlight(t *testing.T) {
 	r.back.want(`"id":1,`)
 	c.send(call(`2`, "count", `{}`))
 	r.back.want(`"id":2,`)
-	k := limits.Kill{Server: "files", Tool: "echo", Who: "me", Why: "test"}
+	k := limits.Kill{Target: limits.Target{Server: "files", Tool: "echo"}, Who: "me", Why: "test"}
 	r.switches.Deny(k)
-	if n := r.server.FailTool(k); n != 1 {
-		t.Errorf("FailTool = %d, want 1", n)
+	if n := r.server.FailCalls(k); n != 1 {
+		t.Errorf("FailCalls = %d, want 1", n)
 	}
 	c.want(`"id":1,`, "killed")
 	r.back.want("notifications/cancelled", `"requestId":1`)
@@ -279,7 +279,7 @@ func TestKillFailsWhatIsInFlight(t *testing.T) {
 	c.want(`"id":2,`, `"n":1`) // the other tool is unharmed, and the late result did not come before it
 	c.send(call(`3`, "echo", `{"message":"m"}`))
 	c.want(`"id":3,`, "killed")
-	all := limits.Kill{Server: "files", Who: "me", Why: "test"}
+	all := limits.Kill{Target: limits.Target{Server: "files"}, Who: "me", Why: "test"}
 	c.send(call(`4`, "count", `{}`))
 	r.back.want(`"id":4,`)
 	r.switches.Deny(all)

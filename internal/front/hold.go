@@ -56,7 +56,7 @@ func (c *Session) hold(h heldCall) {
 	}
 	go func() {
 		text, ok := c.preview(h, dry, d, stop)
-		k, killed := c.server.switches.Check(c.server.Name, h.route.tool)
+		k, killed := c.server.Killed(h.route.tool, c.principal)
 		switch {
 		case !ok:
 			h.route.withdrawn("cancelled")

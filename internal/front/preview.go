@@ -63,7 +63,7 @@ func (c *Session) preview(h heldCall, dry gate.Call, d mcprun.Decision, stop <-c
 		return previewFailed + d.Reason, true
 	}
 	l.register(r)
-	if k, killed := c.server.switches.Check(c.server.Name, r.tool); killed {
+	if k, killed := c.server.Killed(r.tool, c.principal); killed {
 		r.reply(upstream.Reply{Err: &KilledError{k}})
 	} else {
 		l.conn.Begin(r.id, r.method, mcpwire.Call{Name: string(r.tool), Arguments: dry.Arguments}.Params(), min(previewTime, l.Timeout), r.reply)

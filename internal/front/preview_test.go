@@ -172,9 +172,9 @@ func TestPreviewIsGivenUp(t *testing.T) {
 	r.back.want("notifications/cancelled", `"requestId":2`)
 	c.send(call(`1`, "edit", `{"text":"n"}`)) // the id is free again
 	r.back.want(`"text":"n"`)
-	k := limits.Kill{Server: "files", Tool: "edit", Who: "me", Why: "test"}
+	k := limits.Kill{Target: limits.Target{Server: "files", Tool: "edit"}, Who: "me", Why: "test"}
 	r.switches.Deny(k)
-	if n := r.server.FailTool(k); n != 1 {
+	if n := r.server.FailCalls(k); n != 1 {
 		t.Errorf("%d calls were killed", n)
 	}
 	c.want(`"id":1,`, "killed")

@@ -40,6 +40,7 @@ type Server struct {
 	Desk     *approval.Desk // where calls wait for a human
 	Known    *known.Set     // what it was asked before; nil: nothing
 	switches *limits.Switches
+	labels   atomic.Pointer[[]mcprun.Label]
 	record   Recorder
 	life     atomic.Pointer[Life]
 
@@ -131,11 +132,30 @@ func (s *Server) Fail(cause error) {
 type KilledError struct{ Kill limits.Kill }
 
 func (e *KilledError) Error() string {
-	return fmt.Sprintf("killed: %s was stopped by %s (%s)", e.Kill.Target(), e.Kill.Who, e.Kill.Why)
+	return fmt.Sprintf("killed: %s was stopped by %s (%s)", e.Kill.Target, e.Kill.Who, e.Kill.Why)
 }
 
-// FailTool ends the calls in flight of one tool, after its switch was thrown.
-func (s *Server) FailTool(k limits.Kill) int {
+// SetLabels says which labels the server has from now on.
+func (s *Server) SetLabels(labels []mcprun.Label) { s.labels.Store(&labels) }
+
+// Subject is the server as a switch can name it, or a call of it.
+func (s *Server) Subject(tool mcprun.ToolName, by mcprun.Principal) limits.Subject {
+	q := limits.Subject{Server: s.Name, Tool: tool, Principal: by}
+	if labels := s.labels.Load(); labels != nil {
+		q.Labels = *labels
+	}
+	return q
+}
+
+// Killed returns the switch that stops a call, or the server, where tool and by are
+// empty.
+func (s *Server) Killed(tool mcprun.ToolName, by mcprun.Principal) (limits.Kill, bool) {
+	return s.switches.Check(s.Subject(tool, by))
+}
+
+// FailCalls ends the calls in flight that a thrown switch stops while the server stays:
+// those of a tool, or of a client.
+func (s *Server) FailCalls(k limits.Kill) int {
 	l := s.life.Load()
 	if l == nil {
 		return 0
@@ -143,7 +163,7 @@ func (s *Server) FailTool(k limits.Kill) int {
 	l.mu.Lock()
 	var ids []int64
 	for id, r := range l.routes {
-		if r.tool == k.Tool {
+		if k.Has(s.Subject(r.tool, r.session.principal)) {
 			ids = append(ids, id)
 		}
 	}
@@ -195,6 +215,17 @@ func (s *Server) Sessions() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.sessions)
+}
+
+// EndClient ends the connections of one client, and returns how many there were.
+func (s *Server) EndClient(p mcprun.Principal) (n int) {
+	for _, c := range s.clients() {
+		if c.principal == p {
+			c.Close()
+			n++
+		}
+	}
+	return n
 }
 
 // CloseSessions ends every client's connection.

@@ -162,8 +162,8 @@ var forwarded = map[string]bool{
 // if that is what it was held for.
 func (c *Session) request(m mcpwire.Message, yes *confirmed) {
 	l := c.server.life.Load()
-	if k, killed := c.server.switches.Check(c.server.Name, ""); killed {
-		c.refuse(m, codeRefused, "killed", (&KilledError{k}).Error()+"; an operator can undo it: mcprun revive "+k.Target())
+	if k, killed := c.server.Killed("", c.principal); killed {
+		c.refuse(m, codeRefused, "killed", (&KilledError{k}).Error()+"; an operator can undo it: mcprun revive "+k.Argument())
 		return
 	}
 	if l == nil {
@@ -329,7 +329,7 @@ func (c *Session) send(r *route, params jsontext.Value) {
 		return
 	}
 	r.life.register(r)
-	if k, killed := c.server.switches.Check(c.server.Name, r.tool); killed {
+	if k, killed := c.server.Killed(r.tool, c.principal); killed {
 		r.reply(upstream.Reply{Err: &KilledError{k}})
 		return
 	}

@@ -25,6 +25,7 @@ import (
 func Random(r *rand.Rand) *manifest.Server {
 	s := manifest.Default()
 	s.Name = mcprun.ServerName(name(r, mcprun.MaxServerName))
+	s.Labels = labels(r)
 	s.Image = image(r)
 	s.Command = command(r)
 	s.WorkDir = pick(r, "", "/", "/app", "/"+odd(r, 200))
@@ -123,6 +124,15 @@ func command(r *rand.Rand) []string {
 		words = append(words, "w"+text(r))
 	}
 	return words
+}
+
+func labels(r *rand.Rand) []mcprun.Label {
+	var out []mcprun.Label
+	for i := range count(r, manifest.MaxLabels) {
+		out = append(out, mcprun.Label(fmt.Sprintf("k%02d-%s=%s", i, letters(r, lower+"0123456789-", r.IntN(20)), pick(r, "1", "null", "0x1f", "v1.2_3-", "A", "no", letters(r, lower, 60)))))
+	}
+	slices.Sort(out)
+	return out
 }
 
 func environment(r *rand.Rand) []manifest.EnvVar {
