@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/mcprun/mcprun/audit"
+	"github.com/mcprun/mcprun/limits"
 )
 
 // Who wants to be told hears of each call once when it begins to wait, and once when it
@@ -34,7 +35,7 @@ func TestTell(t *testing.T) {
 		t.Fatal("the approval is not there")
 	}
 	ask(t, d, "k")
-	d.Revoke("files", "")
+	d.Revoke(Stops(limits.Target{Server: "files"}, nil))
 	want(`{"a":"k"} waiting`, `{"a":"k"} denied`)
 	ask(t, d, "x")
 	c.advance(Life)
