@@ -109,7 +109,7 @@ func TestApproval(t *testing.T) {
 	if list := o.d.Must("approvals"); !strings.Contains(list, id) || !strings.Contains(list, "files/write_file") || !strings.Contains(list, "uid:0") {
 		t.Errorf("the list: %s", list)
 	}
-	for _, want := range []string{"waiting, 14m left", "asked by  root (uid:0)", "write_file of server files", "a human must approve it [", "class.", "  content\n    | first\n", "  path\n    | /workspace/note.txt\n", "sha256:"} {
+	for _, want := range []string{"waiting, 14m left", "asked by  root (uid:0)", "write_file of server files", "a human must approve it [", "    65  class ", "  content\n    | first\n", "  path\n    | /workspace/note.txt\n", "sha256:"} {
 		if shown := o.d.Must("approvals", "show", id); !strings.Contains(shown, want) {
 			t.Errorf("what is shown lacks %q: %s", want, shown)
 		}
