@@ -38,18 +38,23 @@ func May(r Rules, i Item, by mcprun.Principal, proof Proof) error {
 		return refuse("nobody is named who approves it", "mcprun approve "+i.ID)
 	case r.Needs <= 0 || r.Approvers != nil && len(r.Approvers) == 0:
 		return refuse("the policy lets nobody approve calls", "name who may under approval: in policy.yaml")
-	case r.Approvers != nil && !slices.Contains(r.Approvers, by):
+	case !r.Approver(by):
 		return refuse(fmt.Sprintf("%s is not one of those who approve calls", by), "ask one of them: "+names(r.Approvers))
 	case r.FourEyes && by == i.Principal:
 		return refuse(fmt.Sprintf("%s made the call, and the policy asks for somebody else's eyes", by), "ask another of those who approve calls"+others(r, i))
 	case slices.Contains(i.Yes, by):
 		return refuse(fmt.Sprintf("%s said yes already, and it needs %d different people", by, r.needs(i)), "ask another of those who approve calls"+others(r, i))
 	case proof == Unproven && r.Proof:
-		return refuse("an approval needs a code of the second factor", "add --code with what your authenticator shows; without one set up: mcprun approvals enroll")
+		return refuse("an approval needs an authenticator's proof that a human is there", "add --code with what yours shows, or use a passkey on the page (mcprun approvals page); to set one up: mcprun approvals enroll")
 	case proof == Unproven && by == i.Principal:
-		return refuse(fmt.Sprintf("%s made the call itself, and so may be an agent", by), "let another operator approve it, or set up a second factor: mcprun approvals enroll")
+		return refuse(fmt.Sprintf("%s made the call itself, and so may be an agent", by), "let another operator approve it, or prove that you are there: --code, or a passkey on the page; to set one up: mcprun approvals enroll")
 	}
 	return nil
+}
+
+// Approver reports whether somebody is one of those who approve calls.
+func (r Rules) Approver(by mcprun.Principal) bool {
+	return by != "" && r.Needs > 0 && (r.Approvers == nil || slices.Contains(r.Approvers, by))
 }
 
 // needs is how many have to approve a call: what is asked for now, or was asked for

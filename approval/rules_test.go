@@ -29,7 +29,7 @@ func TestMay(t *testing.T) {
 		{"nobody", DefaultRules(), nil, "", ByCode, "nobody is named", ""},
 		{"the one who made the call", DefaultRules(), nil, asker, Unproven, "may be an agent", "mcprun approvals enroll"},
 		{"the same with a code", DefaultRules(), nil, asker, ByCode, "", ""},
-		{"proof is asked for and missing", Rules{Needs: 1, Proof: true}, nil, other, Unproven, "second factor", "--code"},
+		{"proof is asked for and missing", Rules{Needs: 1, Proof: true}, nil, other, Unproven, "proof that a human is there", "--code"},
 		{"proof is asked for and there", Rules{Needs: 1, Proof: true}, nil, other, ByCode, "", ""},
 		{"four eyes", Rules{Needs: 1, FourEyes: true}, nil, asker, ByCode, "somebody else's eyes", "another"},
 		{"four eyes, another", Rules{Needs: 1, FourEyes: true}, nil, other, Unproven, "", ""},

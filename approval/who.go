@@ -5,10 +5,11 @@ package approval
 type Proof uint8
 
 const (
-	Unproven Proof = iota
-	ByCode         // a code of an authenticator
+	Unproven  Proof = iota
+	ByCode          // a code of an authenticator
+	ByPasskey       // a signature over what was shown
 )
 
 func (p Proof) String() string {
-	return [...]string{"unproven", "code"}[min(p, ByCode)]
+	return [...]string{"unproven", "code", "passkey", "unproven"}[min(p, ByPasskey+1)]
 }

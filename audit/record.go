@@ -34,6 +34,7 @@ const (
 	TypeDaemonStop   Type = "daemon-stop"
 	TypeTornTail     Type = "torn-tail"  // a piece cut short by a crash was removed
 	TypeClockBack    Type = "clock-back" // the clock went backwards
+	TypeFactor       Type = "authenticator" // one was set up, confirmed, used, removed, or found copied
 	TypeNote         Type = "note"       // anything a human wants in the record
 )
 
@@ -42,7 +43,7 @@ func (t Type) known() bool {
 	switch t {
 	case TypeGenesis, TypeCall, TypePending, TypeApproval, TypeResult, TypeRefuse, TypeDrop, TypeEgress,
 		TypeAccessDenied, TypeStart, TypeStop, TypeKill, TypeRevive, TypeLock, TypeToolChange, TypeStrain, TypePolicy, TypeSession,
-		TypeDaemonStart, TypeDaemonStop, TypeTornTail, TypeClockBack, TypeNote:
+		TypeDaemonStart, TypeDaemonStop, TypeTornTail, TypeClockBack, TypeFactor, TypeNote:
 		return true
 	}
 	return false

@@ -89,8 +89,8 @@ type CredentialCeilings struct {
 type Approval struct {
 	Approvers []mcprun.Principal // nil: every operator
 	Needs     int                // how many different people must say yes; 0: no number is enough
-	FourEyes  bool               // nobody approves a call of their own, even with a second factor
-	Proof     bool               // each yes needs a second factor
+	FourEyes  bool               // nobody approves a call of their own, even with an authenticator
+	Proof     bool               // each yes needs an authenticator's proof
 	Webhook   Webhook
 }
 

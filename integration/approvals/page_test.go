@@ -115,14 +115,30 @@ func (o *office) answer(of <-chan string, want string) {
 	}
 }
 
-// enroll sets up an authenticator, and returns what makes its codes.
+// enroll sets up an authenticator that counts, and returns what makes its codes; the
+// one of this moment was taken.
 func (o *office) enroll() (secret string) {
 	o.t.Helper()
-	u, err := url.Parse(strings.TrimSpace(o.d.Must("approvals", "enroll")))
+	var made struct{ ID, URL string }
+	if err := json.Unmarshal([]byte(o.d.Must("approvals", "enroll", "--json")), &made); err != nil {
+		o.t.Fatal(err)
+	}
+	u, err := url.Parse(made.URL)
 	if err != nil {
 		o.t.Fatal(err)
 	}
-	return u.Query().Get("secret")
+	secret = u.Query().Get("secret")
+	o.d.Must("approvals", "confirm", made.ID, "--new-code", code(o.t, secret, -30*time.Second))
+	return secret
+}
+
+func code(t *testing.T, secret string, off time.Duration) string {
+	t.Helper()
+	s, err := totp.GenerateCode(secret, time.Now().Add(off))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 // clean says that the browser had nothing to complain of: no script that failed, and
@@ -201,10 +217,7 @@ func TestApproveOnThePage(t *testing.T) {
 	if got := o.do(`return [await page.locator("#why").inputValue(), await page.evaluate(() => document.activeElement.id)]`); fmt.Sprint(got) != "[read it why]" {
 		t.Errorf("what was typed and where: %v", got)
 	}
-	code, err := totp.GenerateCode(secret, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
+	code := code(t, secret, 0)
 	// Of something else than what is shown, the code itself does not make a yes.
 	refused := o.do(`return await page.evaluate(async (code) => {
 		const id = document.querySelector("#waiting li").dataset.id;

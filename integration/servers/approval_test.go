@@ -41,14 +41,27 @@ func (o *office) workspace() {
 	}
 }
 
+// enroll sets up an authenticator of root, which counts.
 func (o *office) enroll() {
 	o.t.Helper()
-	u, err := url.Parse(strings.TrimSpace(o.d.Must("approvals", "enroll")))
+	id := o.newOne(o.d.Must("approvals", "enroll", "--json"))
+	o.d.Must("approvals", "confirm", id, "--new-code", o.code())
+}
+
+// newOne takes over what was printed of a new authenticator.
+func (o *office) newOne(printed string) (id string) {
+	o.t.Helper()
+	var made struct{ ID, URL string }
+	if err := json.Unmarshal([]byte(printed), &made); err != nil {
+		o.t.Fatalf("%v: %s", err, printed)
+	}
+	u, err := url.Parse(made.URL)
 	if err != nil {
 		o.t.Fatal(err)
 	}
 	o.secret = u.Query().Get("secret")
 	o.step = time.Now().Unix()/30 - 2
+	return made.ID
 }
 
 // code is one that was not used yet; the clock may be a step off either way.
@@ -106,19 +119,8 @@ func TestApproval(t *testing.T) {
 	o := newOffice(t)
 	answer := o.call("first")
 	id := o.waiting()
-	if list := o.d.Must("approvals"); !strings.Contains(list, id) || !strings.Contains(list, "files/write_file") || !strings.Contains(list, "uid:0") {
-		t.Errorf("the list: %s", list)
-	}
-	for _, want := range []string{"waiting, 14m left", "asked by  root (uid:0)", "write_file of server files", "a human must approve it [", "    65  class ", "  content\n    | first\n", "  path\n    | /workspace/note.txt\n", "sha256:"} {
-		if shown := o.d.Must("approvals", "show", id); !strings.Contains(shown, want) {
-			t.Errorf("what is shown lacks %q: %s", want, shown)
-		}
-	}
-	if out := o.d.Must("approvals", "show", id, "--json"); !strings.Contains(out, `"argsDigest": "sha256:`) || !strings.Contains(out, `"risks": [`) || !strings.Contains(out, `"score": `) {
-		t.Errorf("as JSON: %s", out)
-	}
-	if _, errs, code := o.d.Run("approvals", "show", "a-000000000000"); code != 2 || !strings.Contains(errs, "mcprun approvals --all") {
-		t.Errorf("an id that is none: code %d, %s", code, errs)
+	if shown := o.d.Must("approvals"); !strings.Contains(shown, `"first"`) || !strings.Contains(shown, "/workspace/note.txt") || !strings.Contains(shown, "uid:0") {
+		t.Errorf("what is shown: %s", shown)
 	}
 	if _, errs, code := o.d.Run("approve", id); code != 3 || !strings.Contains(errs, "made the call itself") || !strings.Contains(errs, "mcprun approvals enroll") {
 		t.Errorf("approving one's own call: code %d, %s", code, errs)
@@ -294,19 +296,60 @@ func TestApproversOfThePolicy(t *testing.T) {
 }
 
 // An operator whose agent runs as the same user cannot be turned into their own
-// approver: the first authenticator is root's to set up.
-func TestFirstFactorIsOfRoot(t *testing.T) {
-	const alice = 61001
-	d := harness.New(t, "-operators", "61001")
+// approver: an authenticator that such an agent sets up proves nothing until root, or
+// somebody whose own counts, has confirmed it.
+func TestAuthenticatorsAreConfirmed(t *testing.T) {
+	const alice, bob = 61001, 61002
+	d := harness.New(t, "-operators", "61001,61002")
 	o := &office{t: t, d: d}
-	if out, code := o.as(alice, "approvals", "enroll"); code != 3 || strings.Contains(out, "otpauth://") || !strings.Contains(out, "an agent may run as uid:61001") {
-		t.Errorf("an operator sets up the first one: code %d, %s", code, out)
+	o.workspace()
+	d.Up("files", "filesystem", "profile: node\nfiles: [{from: ./workspace, to: /workspace, access: write}]\ntools:\n  write_file: {risk: high}\n")
+	refused := func(what, want string, uid uint32, args ...string) {
+		t.Helper()
+		if out, code := o.as(uid, args...); code != 3 || !strings.Contains(out, want) {
+			t.Errorf("%s: code %d, %s", what, code, out)
+		}
 	}
-	o.enroll()
-	if out, code := o.as(alice, "approvals", "enroll"); code != 3 || strings.Contains(out, "otpauth://") {
-		t.Errorf("an operator sets up another one without a code: code %d, %s", code, out)
+	must := func(what string, uid uint32, args ...string) string {
+		t.Helper()
+		out, code := o.as(uid, args...)
+		if code != 0 {
+			t.Fatalf("%s: code %d, %s", what, code, out)
+		}
+		return out
 	}
-	if out, code := o.as(alice, "approvals", "enroll", "--code", o.code()); code != 0 || !strings.Contains(out, "otpauth://") {
-		t.Errorf("the control: an operator with a code: code %d, %s", code, out)
+	mine := o.newOne(must("setting one up", alice, "approvals", "enroll", "--json"))
+	o.call("by an agent")
+	id, code := o.waiting(), o.code()
+	refused("a code of one that was not confirmed", "no authenticator of yours counts", alice, "approve", id, "--code", code)
+	refused("confirming one's own", "an agent may run as uid:61001", alice, "approvals", "confirm", mine, "--new-code", code)
+	refused("with its own code as the proof", "no authenticator of yours counts", alice, "approvals", "confirm", mine, "--new-code", code, "--code", code)
+	if _, errs, exit := o.d.Run("approvals", "confirm", mine, "--new-code", "000000"); exit != 3 || !strings.Contains(errs, "not one that the new authenticator shows") {
+		t.Errorf("root with a wrong code: code %d, %s", exit, errs)
+	}
+	if out := must("looking", alice, "approvals", "authenticators"); !strings.Contains(out, mine) || !strings.Contains(out, "waiting") {
+		t.Errorf("the list: %s", out)
+	}
+	d.Must("approvals", "confirm", mine, "--new-code", code)
+	must("alice's own code, the control", alice, "approve", id, "--code", o.code())
+	refused("removing another's", "it is uid:61001's", bob, "approvals", "remove", mine)
+	refused("removing it without a code", "an agent may run as uid:61001", alice, "approvals", "remove", mine)
+
+	hers := o.code()
+	his := o.newOne(must("bob sets one up", bob, "approvals", "enroll", "--json"))
+	code = o.code()
+	refused("alice confirms bob's without a code", "an agent may run as uid:61001", alice, "approvals", "confirm", his, "--new-code", code)
+	must("alice confirms bob's", alice, "approvals", "confirm", his, "--new-code", code, "--code", hers)
+	o.call("another")
+	id = o.waiting()
+	refused("alice's code by bob", "the code is wrong", bob, "approve", id, "--code", hers)
+	must("bob's own code, the control", bob, "approve", id, "--code", o.code())
+	must("bob removes his", bob, "approvals", "remove", his, "--code", o.code())
+	d.Must("approvals", "remove", mine)
+	record := d.Must("audit", "tail", "-n", "1000", "--json")
+	for _, want := range []string{`"type":"authenticator"`, "it waits to be confirmed", "counts from now on", "was used", "was removed", `"authenticator":"` + mine} {
+		if !strings.Contains(record, want) {
+			t.Errorf("the record does not have %s", want)
+		}
 	}
 }

@@ -33,11 +33,15 @@ const (
 	OpLock      Op = "lock"
 	OpApprovals Op = "approvals" // which calls wait for a human
 	OpDecide    Op = "decide"    // approve or deny one
-	OpEnroll    Op = "enroll"    // set up the second factor
+	OpEnroll    Op = "enroll"    // set up an authenticator
 	OpPage      Op = "page"      // an address of the approval page
 	OpWebhook   Op = "webhook"   // a trial message to approval.webhook
 	OpEgress    Op = "egress"    // what a server reached or tried to reach
 	OpConnect   Op = "connect"
+
+	OpAuthenticators Op = "authenticators"       // who has which
+	OpConfirm        Op = "confirm"              // have one count
+	OpRemove         Op = "remove-authenticator" // have one count no more
 
 	OpCeilings       Op = "ceilings"        // what the operator's policy.yaml allows
 	OpReloadCeilings Op = "reload-ceilings" // read it again
@@ -62,9 +66,10 @@ type Request struct {
 	Manifest []byte            `json:"manifest,omitzero"` // start, run, lock, reload: server.yaml
 	File     string            `json:"file,omitzero"`     // its absolute path: for messages, and for relative paths in it
 	Lock     []byte            `json:"lock,omitzero"`     // start, run, reload: server.lock
-	ID       string            `json:"id,omitzero"`       // decide: of the approval
+	ID       string            `json:"id,omitzero"`       // decide: of the approval; confirm, remove: of the authenticator
 	Yes      bool              `json:"yes,omitzero"`      // decide
-	Code     string            `json:"code,omitzero"`     // decide, enroll: of the second factor
+	Code     string            `json:"code,omitzero"`     // decide, confirm, remove: of an authenticator of who asks
+	NewCode  string            `json:"newCode,omitzero"`  // confirm: of the new one
 	Lines    int               `json:"lines,omitzero"`    // logs: how many of the last
 	Follow   bool              `json:"follow,omitzero"`   // logs
 	Files    bool              `json:"files,omitzero"`    // connect: stdin and stdout come with the request
@@ -85,7 +90,7 @@ type Result struct {
 	Changed *RuleChange   `json:"changed,omitzero"`
 
 	Approvals []Approval     `json:"approvals,omitzero"`
-	Enrolled  string         `json:"enrolled,omitzero"` // otpauth: URL, shown once
+	Enrolled  string         `json:"enrolled,omitzero"` // otpauth: URL, shown once; Authenticators has which
 	Page      string         `json:"page,omitzero"`     // an address that is good once
 	Servers   []ServerStatus `json:"servers,omitzero"`
 	Kills     []string       `json:"kills,omitzero"` // thrown switches, as text
@@ -94,6 +99,23 @@ type Result struct {
 	Lock      []byte         `json:"lock,omitzero"`
 	Egress    *Egress        `json:"egress,omitzero"`
 	Ceilings  *Ceilings      `json:"ceilings,omitzero"`
+
+	Authenticators []Authenticator `json:"authenticators,omitzero"`
+}
+
+// Authenticator is one with which somebody proves that they are there.
+type Authenticator struct {
+	ID        string           `json:"id"`
+	Person    mcprun.Principal `json:"person"`
+	Name      string           `json:"name"`  // of the person, as people call them
+	Kind      string           `json:"kind"`  // code or passkey
+	State     string           `json:"state"` // waiting, counts, copied
+	Added     time.Time        `json:"added"`
+	Until     time.Time        `json:"until,omitzero"` // waiting: when it is forgotten
+	Confirmed time.Time        `json:"confirmed,omitzero"`
+	By        mcprun.Principal `json:"by,omitzero"` // who confirmed it
+	Used      time.Time        `json:"used,omitzero"`
+	Synced    bool             `json:"synced,omitzero"` // a passkey that its owner's devices share
 }
 
 // Version is what the daemon is made of.
@@ -248,16 +270,9 @@ type Approval struct {
 	Tool      mcprun.ToolName   `json:"tool"`
 	Principal mcprun.Principal  `json:"principal"`
 	Session   string            `json:"session"`
-	// What an approval is bound to, besides who asks and which tool.
-	Image      mcprun.Digest `json:"image"`
-	ToolDigest mcprun.Digest `json:"toolDigest"`
-	ArgsDigest mcprun.Digest `json:"argsDigest"`
-
-	Rule      string         `json:"rule"`
-	Reason    string         `json:"reason"`
-	Score     int            `json:"score"`
-	Risks     []RiskPart     `json:"risks"` // what makes the score
-	Arguments jsontext.Value `json:"arguments,omitzero"`
+	Rule      string            `json:"rule"`
+	Reason    string            `json:"reason"`
+	Arguments jsontext.Value    `json:"arguments,omitzero"`
 	// Stated is what the model says of the call; nil where none is demanded.
 	Stated *mcprun.Justification `json:"justification,omitzero"`
 	// Preview is what the tool's dry run answered, or why it failed; empty where it has none.
@@ -268,13 +283,4 @@ type Approval struct {
 	Until   time.Time          `json:"until"`
 	By      string             `json:"by,omitzero"`
 	Why     string             `json:"why,omitzero"`
-	Decided time.Time          `json:"decided,omitzero"`
-}
-
-// RiskPart is one named part of a call's risk.
-type RiskPart struct {
-	Name   string `json:"name"`
-	Points int    `json:"points"`
-	Least  string `json:"least"` // the class that it makes the call, at least
-	Why    string `json:"why"`
 }

@@ -2,11 +2,9 @@ package daemon
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/approval"
-	"github.com/mcprun/mcprun/audit"
 	"github.com/mcprun/mcprun/internal/control"
 )
 
@@ -20,11 +18,7 @@ func (d *Daemon) approvals() *control.Result {
 
 func shownApproval(i approval.Item) control.Approval {
 	shown := control.Approval{ID: i.ID, State: i.State.String(), Server: i.Server, Tool: i.Tool, Principal: i.Principal, Session: i.Session,
-		Image: i.Image, ToolDigest: i.ToolDigest, ArgsDigest: i.ArgsDigest, Score: i.Score, Risks: []control.RiskPart{}, Decided: i.Decided,
 		Rule: i.Rule, Reason: i.Reason, Arguments: i.Args, Needs: max(1, i.Needs), Yes: append([]mcprun.Principal{}, i.Yes...), Asked: i.Asked, Until: i.Until, By: i.By, Why: i.Why, Preview: i.Preview}
-	for _, r := range i.Risks {
-		shown.Risks = append(shown.Risks, control.RiskPart{Name: r.Name, Points: r.Points, Least: r.Least.String(), Why: r.Why})
-	}
 	if i.Stated != (mcprun.Justification{}) {
 		shown.Stated = &i.Stated
 	}
@@ -34,14 +28,14 @@ func shownApproval(i approval.Item) control.Approval {
 // decide takes what an operator says of a call on the control socket.
 func (d *Daemon) decide(c *control.Call) (*control.Result, error) {
 	proof := approval.Unproven
-	if c.Yes && c.Code != "" {
-		if err := d.factor.Check(c.Code); err != nil {
-			return nil, &mcprun.Error{Class: mcprun.Denied, What: "deciding about " + c.ID, Err: err, Hint: "add --code with what your authenticator shows now"}
-		}
-		proof = approval.ByCode
-	}
 	if item, err := d.desk.Get(c.ID); err == nil {
 		c.Server = item.Server // whoever records a refusal names it
+	}
+	if c.Yes && c.Code != "" {
+		var err error
+		if proof, err = d.byCode("deciding about "+c.ID, c.Peer.Principal(), c.Code, c.ID); err != nil {
+			return nil, err
+		}
 	}
 	item, err := d.settle(c.ID, c.Yes, c.Peer.Principal(), proof, c.Why)
 	if err != nil {
@@ -64,33 +58,14 @@ func (d *Daemon) settle(id string, yes bool, by mcprun.Principal, proof approval
 	return item, &mcprun.Error{Class: mcprun.Failed, What: "deciding about " + id, Err: err, Hint: "mcprun approvals"}
 }
 
-// approvalRules are the rules of this moment: the operator's, and where a second factor
-// is set up every approval needs a proof: without it, whoever has none would be the way
-// around it. Before policy.yaml is read, nobody may.
+// approvalRules are the rules of this moment: the operator's, and where anybody
+// has set up an authenticator every approval needs a proof: without it, whoever has none
+// would be the way around it. Before policy.yaml is read, nobody may.
 func (d *Daemon) approvalRules() approval.Rules {
 	c := d.ceilings()
 	if c == nil {
 		return approval.Rules{}
 	}
 	a := c.Approval
-	return approval.Rules{Approvers: a.Approvers, Needs: a.Needs, FourEyes: a.FourEyes, Proof: a.Proof || d.factor.Enrolled()}
-}
-
-// enroll sets up the second factor, or a new one in its place. The first one is root's
-// to set up: an agent that runs as an operator would otherwise make itself the human
-// that every approval is to prove.
-func (d *Daemon) enroll(c *control.Call) (*control.Result, error) {
-	doing := "setting up the second factor"
-	if c.Peer.UID != 0 && !d.factor.Enrolled() {
-		return nil, &mcprun.Error{Class: mcprun.Denied, What: doing, Why: "the first one is set up by root: an agent may run as " + string(c.Peer.Principal()), Hint: "as root: mcprun approvals enroll, and let your authenticator read what it prints"}
-	}
-	rec := &audit.Record{Type: audit.TypeNote, Principal: c.Peer.Principal(), Who: string(c.Peer.Principal()), Reason: "asked to set up the second factor for approvals"}
-	if err := d.record.AppendDurable(rec); err != nil {
-		return nil, fmt.Errorf("%s: it cannot be recorded: %w", doing, err)
-	}
-	url, err := d.factor.Enroll(string(c.Peer.Principal()), c.Code)
-	if err != nil {
-		return nil, &mcprun.Error{Class: mcprun.Denied, What: doing, Err: err, Hint: "there is one already: add --code with what its authenticator shows"}
-	}
-	return &control.Result{Enrolled: url}, nil
+	return approval.Rules{Approvers: a.Approvers, Needs: a.Needs, FourEyes: a.FourEyes, Proof: a.Proof || d.factors.Any()}
 }

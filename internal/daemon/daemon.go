@@ -27,6 +27,7 @@ import (
 
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/approval"
+	"github.com/mcprun/mcprun/approval/factors"
 	"github.com/mcprun/mcprun/audit"
 	"github.com/mcprun/mcprun/credentials"
 	"github.com/mcprun/mcprun/internal/control"
@@ -67,7 +68,7 @@ type Daemon struct {
 	stop     context.CancelFunc
 
 	desk     *approval.Desk
-	factor   *approval.Factor
+	factors  *factors.Book
 	mode     egress.Mode // how connections reach us on this host
 	seen     *egress.Seen
 	resolver egress.Resolver
@@ -211,7 +212,7 @@ func (d *Daemon) open(ctx context.Context) error {
 		return err
 	}
 	failpoint.Hit("daemon.record-open")
-	if d.factor, err = approval.OpenFactor(d.opts.Dirs.Factor(), timeNow); err != nil {
+	if err := d.openFactors(); err != nil {
 		return err
 	}
 	if err := d.openCeilings(); err != nil {

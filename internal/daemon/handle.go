@@ -76,6 +76,12 @@ func (d *Daemon) do(ctx context.Context, c *control.Call) (*control.Result, erro
 		return d.decide(c)
 	case control.OpEnroll:
 		return d.enroll(c)
+	case control.OpAuthenticators:
+		return d.authenticators(d.factors.List()...), nil
+	case control.OpConfirm:
+		return d.confirm(c)
+	case control.OpRemove:
+		return d.removeFactor(c)
 	case control.OpPage:
 		return d.pageAddress(c)
 	case control.OpWebhook:

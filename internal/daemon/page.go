@@ -102,12 +102,7 @@ func (o *office) Name(p mcprun.Principal) string {
 	if name, ok := o.names[p]; ok {
 		return name
 	}
-	name := string(p)
-	if uid, ok := strings.CutPrefix(name, "uid:"); ok {
-		if u, err := user.LookupId(uid); err == nil {
-			name = u.Username + " (" + name + ")"
-		}
-	}
+	name := called(p)
 	if len(o.names) >= maxNames || o.names == nil {
 		o.names = map[mcprun.Principal]string{}
 	}
@@ -115,18 +110,28 @@ func (o *office) Name(p mcprun.Principal) string {
 	return name
 }
 
+// called is how people call a principal: by the name of its user on this host, too.
+func called(p mcprun.Principal) string {
+	if uid, ok := strings.CutPrefix(string(p), "uid:"); ok {
+		if u, err := user.LookupId(uid); err == nil {
+			return u.Username + " (" + string(p) + ")"
+		}
+	}
+	return string(p)
+}
+
 func (o *office) Decide(id string, yes bool, by mcprun.Principal, proof approval.Proof, why string) error {
 	_, err := o.settle(id, yes, by, proof, strings.TrimSpace(why))
 	return err
 }
 
-func (o *office) Codes(mcprun.Principal) bool { return o.factor.Enrolled() }
+func (o *office) Codes(by mcprun.Principal) bool {
+	codes, _ := o.factors.Has(by)
+	return codes
+}
 
-func (o *office) Prove(_ mcprun.Principal, code string) (approval.Proof, error) {
-	if err := o.factor.Check(code); err != nil {
-		return approval.Unproven, &mcprun.Error{Class: mcprun.Denied, What: "approving a call", Err: err, Hint: "type what your authenticator shows now"}
-	}
-	return approval.ByCode, nil
+func (o *office) Prove(by mcprun.Principal, code, id string) (approval.Proof, error) {
+	return o.byCode("approving "+id, by, code, id)
 }
 
 func (o *office) Kill(server mcprun.ServerName, by mcprun.Principal, why string) error {

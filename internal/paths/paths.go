@@ -31,10 +31,13 @@ func (d Dirs) Keys() string         { return filepath.Join(d.Data, "keys") }
 // Known is where is kept what one server was asked before.
 func (d Dirs) Known(server string) string { return filepath.Join(d.Data, "known", server+".json") }
 func (d Dirs) Switches() string           { return filepath.Join(d.Data, "switches") }
-func (d Dirs) Factor() string             { return filepath.Join(d.Keys(), "factor.json") }
-func (d Dirs) DaemonLog() string          { return filepath.Join(d.Data, "daemon.log") }
-func (d Dirs) Names() string              { return filepath.Join(d.Data, "names") }
-func (d Dirs) ServerLogs() string         { return filepath.Join(d.Data, "logs") }
+func (d Dirs) Factors() string            { return filepath.Join(d.Keys(), "authenticators.json") }
+
+// OldFactor is where an earlier version kept one secret for everybody.
+func (d Dirs) OldFactor() string  { return filepath.Join(d.Keys(), "factor.json") }
+func (d Dirs) DaemonLog() string  { return filepath.Join(d.Data, "daemon.log") }
+func (d Dirs) Names() string      { return filepath.Join(d.Data, "names") }
+func (d Dirs) ServerLogs() string { return filepath.Join(d.Data, "logs") }
 
 // CgroupParent is the name of the cgroup, below the root of each hierarchy, that
 // holds every container of the daemon with these folders and nothing else.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/approval"
+	"github.com/mcprun/mcprun/approval/factors"
 	"github.com/mcprun/mcprun/audit"
 )
 
@@ -59,11 +60,11 @@ func (d *desk) Decide(id string, yes bool, by mcprun.Principal, proof approval.P
 const goodCode = "123456"
 
 func (d *desk) Codes(mcprun.Principal) bool { return !d.none }
-func (d *desk) Prove(_ mcprun.Principal, code string) (approval.Proof, error) {
+func (d *desk) Prove(_ mcprun.Principal, code, _ string) (approval.Proof, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.none || d.used || code != goodCode {
-		return approval.Unproven, &mcprun.Error{Class: mcprun.Denied, What: "approving", Err: approval.ErrCode}
+		return approval.Unproven, &mcprun.Error{Class: mcprun.Denied, What: "approving", Err: factors.ErrCode}
 	}
 	d.used = true
 	return approval.ByCode, nil

@@ -65,10 +65,10 @@ type Office interface {
 	Name(mcprun.Principal) string
 	// Decide records a decision, by the rules that hold for every way to decide.
 	Decide(id string, yes bool, by mcprun.Principal, proof approval.Proof, why string) error
-	// Codes reports whether an authenticator is set up, whose codes Prove takes.
+	// Codes reports whether somebody has an authenticator that counts, whose codes Prove takes.
 	Codes(by mcprun.Principal) bool
-	// Prove takes a code, which is good once.
-	Prove(by mcprun.Principal, code string) (approval.Proof, error)
+	// Prove takes a code of their own for the call id; it is good once.
+	Prove(by mcprun.Principal, code, id string) (approval.Proof, error)
 	// Kill stops a server as mcprun kill does.
 	Kill(server mcprun.ServerName, by mcprun.Principal, why string) error
 	// Refused records a request that was turned away; by may be empty.
@@ -291,9 +291,9 @@ func (s *Server) approve(w http.ResponseWriter, r *http.Request, by session) err
 	case now == "" || in.Shown != now:
 		return no("it is shown differently by now", "look at it again")
 	case !s.office.Codes(by.Who):
-		return no("no authenticator is set up, and this page takes no approval without its code", "mcprun approvals enroll")
+		return no("no authenticator of yours counts, and this page takes no approval without one", "mcprun approvals enroll")
 	}
-	proof, err := s.office.Prove(by.Who, in.Code)
+	proof, err := s.office.Prove(by.Who, in.Code, in.ID)
 	if err != nil {
 		return err
 	}
