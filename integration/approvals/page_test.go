@@ -372,3 +372,38 @@ func TestAddressIsGoodOnce(t *testing.T) {
 		t.Errorf("the ticket stays in the address, or a cookie was set: %v", first)
 	}
 }
+
+// Every server in the list has a button that stops it, and there is one for all. Each
+// asks twice, and keeps the focus while the list changes around it.
+func TestStopOnThePage(t *testing.T) {
+	o := newOffice(t)
+	const yaml = "profile: node\ntools:\n  echo: {risk: low}\n"
+	o.d.Up("every", "everything", yaml)
+	const every, all = `[id="stop-server@every"]`, `[id="stop-all"]`
+	o.see("#servers", "every")
+	o.do(`await page.focus(arg); await page.keyboard.press("Enter")`, every)
+	o.see(every, "Really kill every?")
+	o.shot("stop")
+	if ps := o.d.Must("ps", "--json"); strings.Contains(ps, `"killed"`) {
+		t.Errorf("one key kills: %s", ps)
+	}
+	o.d.Must("stop", "files") // the list is drawn anew
+	o.see("#servers", "stopped")
+	o.do(`await page.keyboard.press("Enter")`)
+	o.see("#said", "mcprun revive every")
+	o.see("#kills", "every by root (uid:0): asked on the approval page")
+	if _, errs, code := o.d.Run("start", "every.yaml"); code != 3 || !strings.Contains(errs, "was killed") {
+		t.Errorf("start: exit code %d, %s", code, errs)
+	}
+	o.d.Must("revive", "every", "--why", "test")
+	o.d.Must("start", "every.yaml")
+	o.see(every, "Kill")
+	o.do(`await page.click(arg); await page.click(arg)`, all)
+	o.see("#said", "mcprun revive --all")
+	o.see("#kills", "everything by")
+	if len(o.d.Pids()) != 0 {
+		t.Error("processes are left")
+	}
+	o.shot("stopped")
+	o.clean()
+}

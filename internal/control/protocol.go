@@ -27,6 +27,7 @@ const (
 	OpStop      Op = "stop"
 	OpKill      Op = "kill"
 	OpRevive    Op = "revive"
+	OpKillKey   Op = "kill-key" // make or remove the key for kills over HTTP
 	OpList      Op = "list"
 	OpInspect   Op = "inspect"
 	OpLogs      Op = "logs"
@@ -63,6 +64,7 @@ type Request struct {
 	Label    mcprun.Label      `json:"label,omitzero"`    // kill, revive: all servers with it
 	Client   mcprun.Principal  `json:"client,omitzero"`   // kill, revive: all calls of one client
 	Why      string            `json:"why,omitzero"`      // kill, revive
+	Remove   bool              `json:"remove,omitzero"`   // kill-key
 	Manifest []byte            `json:"manifest,omitzero"` // start, run, lock, reload: server.yaml
 	File     string            `json:"file,omitzero"`     // its absolute path: for messages, and for relative paths in it
 	Lock     []byte            `json:"lock,omitzero"`     // start, run, reload: server.lock
@@ -95,6 +97,7 @@ type Result struct {
 	Servers   []ServerStatus `json:"servers,omitzero"`
 	Kills     []string       `json:"kills,omitzero"` // thrown switches, as text
 	Killed    *KillReport    `json:"killed,omitzero"`
+	KillKey   *KillKey       `json:"killKey,omitzero"`
 	Inspect   *Inspection    `json:"inspect,omitzero"`
 	Lock      []byte         `json:"lock,omitzero"`
 	Egress    *Egress        `json:"egress,omitzero"`
@@ -216,6 +219,13 @@ type KillReport struct {
 	Sessions int        `json:"sessions"`         // of a client, that were ended
 	Failed   int        `json:"failedCalls"`
 	Steps    []KillStep `json:"steps"`
+}
+
+// KillKey is the key for kills over HTTP, when it was made.
+type KillKey struct {
+	Key  string `json:"key"`
+	File string `json:"file"`         // where the daemon keeps it
+	URL  string `json:"url,omitzero"` // where it is good; "" where the daemon serves no page
 }
 
 // KillStep is one step with the time since the kill began.

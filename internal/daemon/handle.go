@@ -55,6 +55,8 @@ func (d *Daemon) do(ctx context.Context, c *control.Call) (*control.Result, erro
 		return d.kill(c)
 	case control.OpRevive:
 		return d.revive(c)
+	case control.OpKillKey:
+		return d.makeKillKey(c)
 	case control.OpList:
 		res := &control.Result{Servers: []control.ServerStatus{}}
 		for _, s := range d.all() {

@@ -26,7 +26,6 @@ const killCleanup = 10 * time.Second
 const (
 	wayCommand = "command"
 	wayRun     = "run interrupted"
-	wayPage    = "page"
 	waySignal  = "signal"
 )
 
@@ -48,18 +47,23 @@ func (d *Daemon) kill(c *control.Call) (*control.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t.Server != "" {
-		// A name that was never started can be killed too (it then never starts), but
-		// a slip of the pen must not look like a kill that worked.
-		if _, err := d.server(t.Server, false); err != nil {
-			return nil, err
-		}
-	}
-	report, err := d.throw(newKill(t, string(c.Peer.Principal()), c.Why, wayCommand))
+	report, err := d.killNamed(newKill(t, string(c.Peer.Principal()), c.Why, wayCommand))
 	if err != nil {
 		return nil, err
 	}
 	return &control.Result{Killed: report}, nil
+}
+
+// killNamed kills what somebody has named. A name that was never started could be killed
+// too (it would then never start), but a slip of the pen must not look like a kill that
+// worked.
+func (d *Daemon) killNamed(k limits.Kill) (*control.KillReport, error) {
+	if k.Server != "" {
+		if _, err := d.server(k.Server, false); err != nil {
+			return nil, err
+		}
+	}
+	return d.throw(k)
 }
 
 func newKill(t limits.Target, who, why, way string) limits.Kill {

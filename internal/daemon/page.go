@@ -134,9 +134,8 @@ func (o *office) Prove(by mcprun.Principal, code, id string) (approval.Proof, er
 	return o.byCode("approving "+id, by, code, id)
 }
 
-func (o *office) Kill(server mcprun.ServerName, by mcprun.Principal, why string) error {
-	_, err := o.throw(newKill(limits.Target{Server: server}, string(by), why, wayPage))
-	return err
+func (o *office) Kill(t limits.Target, by, why, way string) (*control.KillReport, error) {
+	return o.killNamed(newKill(t, by, why, way))
 }
 
 func (o *office) Refused(by mcprun.Principal, request, why string) {

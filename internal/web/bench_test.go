@@ -16,6 +16,8 @@ import (
 	"github.com/mcprun/mcprun/approval"
 	"github.com/mcprun/mcprun/approval/factors"
 	"github.com/mcprun/mcprun/audit"
+	"github.com/mcprun/mcprun/internal/control"
+	"github.com/mcprun/mcprun/limits"
 )
 
 // desk is a real desk with an office around it that notes what it was asked for.
@@ -70,12 +72,16 @@ func (d *desk) Prove(_ mcprun.Principal, code, _ string) (approval.Proof, error)
 	return approval.ByCode, nil
 }
 
-func (d *desk) Kill(server mcprun.ServerName, by mcprun.Principal, why string) error {
+func (d *desk) Kill(t limits.Target, by, why, way string) (*control.KillReport, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.killed = append(d.killed, fmt.Sprintf("%s by %s: %s", server, by, why))
-	return nil
+	d.killed = append(d.killed, fmt.Sprintf("%s by %s: %s", t, by, why))
+	return &control.KillReport{Target: t.String()}, nil
 }
+
+const goodKey = "0123456789012345678901234567890123456789012"
+
+func (d *desk) Automation(key string) bool { return key == goodKey }
 
 func (d *desk) changes() int {
 	d.mu.Lock()

@@ -34,6 +34,8 @@ import (
 
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/approval"
+	"github.com/mcprun/mcprun/internal/control"
+	"github.com/mcprun/mcprun/limits"
 )
 
 //go:embed assets
@@ -69,8 +71,10 @@ type Office interface {
 	Codes(by mcprun.Principal) bool
 	// Prove takes a code of their own for the call id; it is good once.
 	Prove(by mcprun.Principal, code, id string) (approval.Proof, error)
-	// Kill stops a server as mcprun kill does.
-	Kill(server mcprun.ServerName, by mcprun.Principal, why string) error
+	// Kill stops what is named as mcprun kill does; way is how it was asked for.
+	Kill(t limits.Target, by, why, way string) (*control.KillReport, error)
+	// Automation reports whether this is the key of programs that may kill.
+	Automation(key string) bool
 	// Refused records a request that was turned away; by may be empty.
 	Refused(by mcprun.Principal, request, why string)
 }
@@ -99,6 +103,7 @@ type Server struct {
 	tickets  *keys
 	sessions *keys
 	refusals *rate.Limiter
+	guesses  *rate.Limiter // of the automation key
 	mux      *http.ServeMux
 	stop     chan struct{} // closed when streams are to end
 
@@ -110,7 +115,7 @@ type Server struct {
 func New(office Office, port uint16, now func() time.Time) *Server {
 	host := "localhost:" + strconv.Itoa(int(port))
 	s := &Server{office: office, now: now, host: host, origin: "http://" + host, tickets: newKeys(now, ticketLife), sessions: newKeys(now, sessionLife),
-		refusals: rate.NewLimiter(rate.Every(refusalEvery), refusalBurst), mux: http.NewServeMux(), stop: make(chan struct{}), streams: map[mcprun.Principal]int{}}
+		refusals: rate.NewLimiter(rate.Every(refusalEvery), refusalBurst), guesses: rate.NewLimiter(rate.Every(guessEvery), guessBurst), mux: http.NewServeMux(), stop: make(chan struct{}), streams: map[mcprun.Principal]int{}}
 	s.mux.HandleFunc("GET /", s.file)
 	s.mux.HandleFunc("POST /api/enter", s.enter)
 	s.api("POST /api/leave", s.leave)
@@ -119,6 +124,7 @@ func New(office Office, port uint16, now func() time.Time) *Server {
 	s.api("POST /api/approve", s.approve)
 	s.api("POST /api/deny", s.deny)
 	s.api("POST /api/kill", s.kill)
+	s.api("POST /api/stop", s.stopIt)
 	return s
 }
 
@@ -130,6 +136,9 @@ func (s *Server) Address(who mcprun.Principal) (string, error) {
 	}
 	return s.origin + "/#ticket=" + ticket, nil // the part behind # is sent to nobody
 }
+
+// Automation is where programs with the key for it kill.
+func (s *Server) Automation() string { return s.origin + automationPath }
 
 // Serve answers on the listeners until end is called.
 func (s *Server) Serve(ls []net.Listener) (end func()) {
@@ -151,6 +160,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	harden(w.Header())
 	if r.Host == strings.Replace(s.host, "localhost", "127.0.0.1", 1) && r.Method == http.MethodGet && r.URL.Path == "/" {
 		http.Redirect(w, r, s.origin+"/", http.StatusTemporaryRedirect) // the page has one origin
+		return
+	}
+	if r.URL.Path == automationPath {
+		s.automation(w, r)
 		return
 	}
 	if err := s.guard(r); err != nil {
@@ -337,7 +350,8 @@ func (s *Server) kill(w http.ResponseWriter, r *http.Request, by session) error 
 	if why == "" {
 		why = "asked on the approval page, at call " + in.ID
 	}
-	if err := errors.Join(s.office.Kill(item.Server, by.Who, why), err); err != nil {
+	_, kerr := s.office.Kill(limits.Target{Server: item.Server}, string(by.Who), why, "page")
+	if err := errors.Join(kerr, err); err != nil {
 		return err
 	}
 	answer(w, struct{}{})

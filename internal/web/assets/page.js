@@ -127,13 +127,53 @@ const touched = () => $("detail").contains(document.activeElement);
 
 const one = (id) => state.waiting.find((c) => c.id === id) || state.over.find((c) => c.id === id);
 
+// sure is what the button was pressed for once: what ends servers is asked twice.
+let sure = "";
+
+function stopButton(target, name) {
+  const b = el("button", "stop" + (sure === target ? " sure" : ""), sure === target ? "Really kill " + name + "?" : "Kill");
+  b.type = "button";
+  b.id = "stop-" + target;
+  b.setAttribute("aria-label", (sure === target ? "Really kill " : "Kill ") + name);
+  b.addEventListener("click", () => (sure === target ? stop(target, name) : ask2(target)));
+  return b;
+}
+
+function ask2(target) {
+  sure = target;
+  servers();
+  setTimeout(() => {
+    if (sure !== target) return;
+    sure = "";
+    servers();
+  }, 5000);
+}
+
+async function stop(target, name) {
+  sure = "";
+  try {
+    const report = await askJSON("/api/stop", { target, why: "" });
+    say("Killed " + name + " in " + report.steps.at(-1).afterMs.toFixed(0) + " ms. It stays dead until: mcprun revive " + report.argument);
+  } catch (e) {
+    say(e.message, true);
+  }
+  servers();
+}
+
 function servers() {
+  const focused = document.activeElement && document.activeElement.id;
+  listServers();
+  if (focused && focused.startsWith("stop-") && $(focused)) $(focused).focus();
+}
+
+function listServers() {
   $("servers").replaceChildren(
     ...state.servers.map((s) => {
       const facts = s.state === "running" ? s.clients + (s.clients === 1 ? " client, " : " clients, ") + s.inFlight + " in flight" : s.why || "";
-      return el("li", "", el("b", "", s.name), el("span", "state " + s.state, s.state), el("small", "quiet", facts));
+      return el("li", "", el("b", "", s.name), el("span", "state " + s.state, s.state), el("small", "quiet", facts), s.state === "killed" ? null : stopButton("server@" + s.name, s.name));
     }),
   );
+  $("everything").replaceChildren(...(state.servers.length ? [el("span", "quiet", "all, and what starts later"), stopButton("all", "everything")] : []));
   $("kills").replaceChildren(...(state.kills || []).map((k) => el("li", "", el("span", "state killed", "killed"), k)));
   if (!state.servers.length) $("servers").append(el("li", "quiet", "none is started"));
 }
