@@ -119,8 +119,19 @@ func TestApproval(t *testing.T) {
 	o := newOffice(t)
 	answer := o.call("first")
 	id := o.waiting()
-	if shown := o.d.Must("approvals"); !strings.Contains(shown, `"first"`) || !strings.Contains(shown, "/workspace/note.txt") || !strings.Contains(shown, "uid:0") {
-		t.Errorf("what is shown: %s", shown)
+	if list := o.d.Must("approvals"); !strings.Contains(list, id) || !strings.Contains(list, "files/write_file") || !strings.Contains(list, "uid:0") {
+		t.Errorf("the list: %s", list)
+	}
+	for _, want := range []string{"waiting, 14m left", "asked by  root (uid:0)", "write_file of server files", "a human must approve it [", "    65  class ", "  content\n    | first\n", "  path\n    | /workspace/note.txt\n", "sha256:"} {
+		if shown := o.d.Must("approvals", "show", id); !strings.Contains(shown, want) {
+			t.Errorf("what is shown lacks %q: %s", want, shown)
+		}
+	}
+	if out := o.d.Must("approvals", "show", id, "--json"); !strings.Contains(out, `"argsDigest": "sha256:`) || !strings.Contains(out, `"risks": [`) || !strings.Contains(out, `"score": `) {
+		t.Errorf("as JSON: %s", out)
+	}
+	if _, errs, code := o.d.Run("approvals", "show", "a-000000000000"); code != 2 || !strings.Contains(errs, "mcprun approvals --all") {
+		t.Errorf("an id that is none: code %d, %s", code, errs)
 	}
 	if _, errs, code := o.d.Run("approve", id); code != 3 || !strings.Contains(errs, "made the call itself") || !strings.Contains(errs, "mcprun approvals enroll") {
 		t.Errorf("approving one's own call: code %d, %s", code, errs)

@@ -47,7 +47,7 @@ func TestPreview(t *testing.T) {
 	if got := shown(); !strings.Contains(got, "-bread") || !strings.Contains(got, "+cake") {
 		t.Errorf("the preview: %q", got)
 	}
-	if got := o.d.Must("approvals"); !strings.Contains(got, "| +cake") {
+	if got := o.d.Must("approvals", "show", id); !strings.Contains(got, "| +cake") {
 		t.Errorf("on the terminal: %s", got)
 	}
 	if o.written() != "milk\nbread\neggs\n" {

@@ -280,9 +280,16 @@ type Approval struct {
 	Tool      mcprun.ToolName   `json:"tool"`
 	Principal mcprun.Principal  `json:"principal"`
 	Session   string            `json:"session"`
-	Rule      string            `json:"rule"`
-	Reason    string            `json:"reason"`
-	Arguments jsontext.Value    `json:"arguments,omitzero"`
+	// What an approval is bound to, besides who asks and which tool.
+	Image      mcprun.Digest `json:"image"`
+	ToolDigest mcprun.Digest `json:"toolDigest"`
+	ArgsDigest mcprun.Digest `json:"argsDigest"`
+
+	Rule      string         `json:"rule"`
+	Reason    string         `json:"reason"`
+	Score     int            `json:"score"`
+	Risks     []RiskPart     `json:"risks"` // what makes the score
+	Arguments jsontext.Value `json:"arguments,omitzero"`
 	// Stated is what the model says of the call; nil where none is demanded.
 	Stated *mcprun.Justification `json:"justification,omitzero"`
 	// Preview is what the tool's dry run answered, or why it failed; empty where it has none.
@@ -293,4 +300,13 @@ type Approval struct {
 	Until   time.Time          `json:"until"`
 	By      string             `json:"by,omitzero"`
 	Why     string             `json:"why,omitzero"`
+	Decided time.Time          `json:"decided,omitzero"`
+}
+
+// RiskPart is one named part of a call's risk.
+type RiskPart struct {
+	Name   string `json:"name"`
+	Points int    `json:"points"`
+	Least  string `json:"least"` // the class that it makes the call, at least
+	Why    string `json:"why"`
 }

@@ -18,7 +18,11 @@ func (d *Daemon) approvals() *control.Result {
 
 func shownApproval(i approval.Item) control.Approval {
 	shown := control.Approval{ID: i.ID, State: i.State.String(), Server: i.Server, Tool: i.Tool, Principal: i.Principal, Session: i.Session,
+		Image: i.Image, ToolDigest: i.ToolDigest, ArgsDigest: i.ArgsDigest, Score: i.Score, Risks: []control.RiskPart{}, Decided: i.Decided,
 		Rule: i.Rule, Reason: i.Reason, Arguments: i.Args, Needs: max(1, i.Needs), Yes: append([]mcprun.Principal{}, i.Yes...), Asked: i.Asked, Until: i.Until, By: i.By, Why: i.Why, Preview: i.Preview}
+	for _, r := range i.Risks {
+		shown.Risks = append(shown.Risks, control.RiskPart{Name: r.Name, Points: r.Points, Least: r.Least.String(), Why: r.Why})
+	}
 	if i.Stated != (mcprun.Justification{}) {
 		shown.Stated = &i.Stated
 	}
