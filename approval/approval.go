@@ -234,6 +234,15 @@ func (d *Desk) Open(b Binding) bool {
 	return d.open[b] != nil
 }
 
+// Ready reports whether an approval of this binding waits to be used.
+func (d *Desk) Ready(b Binding) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.sweep()
+	e := d.open[b]
+	return e != nil && e.State == Approved
+}
+
 func newID() string {
 	var b [6]byte
 	rand.Read(b[:]) // never fails since Go 1.24

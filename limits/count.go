@@ -34,10 +34,7 @@ func (w *window) at(p Period, now time.Time) *window {
 // limiter is the bucket for a rate; when the rate is another one than before, what is
 // in it stays.
 func (c *counter) limiter(r Rate, now time.Time) *rate.Limiter {
-	limit := rate.Limit(0)
-	if r.Per > 0 {
-		limit = rate.Limit(float64(r.Calls) / r.Per.Seconds())
-	}
+	limit := rate.Limit(r.perSecond())
 	switch {
 	case c.bucket == nil:
 		c.bucket = rate.NewLimiter(limit, int(r.Burst))
@@ -71,6 +68,9 @@ func (s *streak) repeat(what string, now time.Time) int64 {
 
 // rejection is one set's no. when is when it is worth to try again.
 func (c *counter) rejection(scope Scope, set Set, a *Asked, now time.Time) *Refusal {
+	if set.Arguments != nil && a.Size > *set.Arguments {
+		return &Refusal{Rule: RuleArguments, Scope: scope, Limit: size(*set.Arguments), Used: size(a.Size)}
+	}
 	if set.Rate != nil {
 		if b := c.limiter(*set.Rate, now); b.TokensAt(now) < 1 {
 			r := &Refusal{Rule: RuleRate, Scope: scope, Limit: set.Rate.String()}
@@ -83,7 +83,7 @@ func (c *counter) rejection(scope Scope, set Set, a *Asked, now time.Time) *Refu
 	for _, b := range set.Budgets {
 		w := c.windows[b.Period].at(b.Period, now)
 		least := a.Least[b.Unit]
-		if b.Unit == Egress || b.Unit == CPU {
+		if !a.Lease && (b.Unit == Egress || b.Unit == CPU) {
 			least = 1 // not known before; there has to be some of it
 		}
 		if left := b.Max - w.used[b.Unit]; least > 0 && left < least {
@@ -95,6 +95,9 @@ func (c *counter) rejection(scope Scope, set Set, a *Asked, now time.Time) *Refu
 
 // room is how much of each unit a set leaves, and at most want.
 func (c *counter) room(set Set, want Use, now time.Time) Use {
+	if set.Result != nil {
+		want[Results] = min(want[Results], *set.Result)
+	}
 	for _, b := range set.Budgets {
 		w := c.windows[b.Period].at(b.Period, now)
 		want[b.Unit] = max(0, min(want[b.Unit], b.Max-w.used[b.Unit]))

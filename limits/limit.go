@@ -2,6 +2,7 @@ package limits
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -115,16 +116,57 @@ type Set struct {
 	Rate        *Rate
 	Concurrency *int64 // calls at the same time
 	Repeats     *int64 // the same call with the same arguments in a row, of one client
+	Arguments   *int64 // bytes of one call's arguments
+	Result      *int64 // bytes of one result
 	Budgets     []Budget
+}
+
+// Within is a set that lets no more through than either of two. Of two rates it takes
+// the lower, and the lower burst.
+func (s Set) Within(o Set) Set {
+	s.Rate = slower(s.Rate, o.Rate)
+	for _, n := range []struct {
+		mine  **int64
+		other *int64
+	}{{&s.Concurrency, o.Concurrency}, {&s.Repeats, o.Repeats}, {&s.Arguments, o.Arguments}, {&s.Result, o.Result}} {
+		if *n.mine == nil || n.other != nil && *n.other < **n.mine {
+			*n.mine = n.other
+		}
+	}
+	s.Budgets = slices.Concat(s.Budgets, o.Budgets)
+	return s
+}
+
+func slower(a, b *Rate) *Rate {
+	switch {
+	case a == nil:
+		return b
+	case b == nil:
+		return a
+	}
+	r := *a
+	if b.perSecond() < a.perSecond() {
+		r = *b
+	}
+	r.Burst = min(a.Burst, b.Burst)
+	return &r
+}
+
+func (r Rate) perSecond() float64 {
+	if r.Per <= 0 {
+		return 0
+	}
+	return float64(r.Calls) / r.Per.Seconds()
 }
 
 // Limits are all sets of one server.
 type Limits struct {
 	Server    Set
 	Tools     map[mcprun.ToolName]Set
-	Principal Set // each principal by itself
-	Session   Set // each client by itself
-	Queue     int // calls that may wait for one of those at work to end
+	Principal Set           // each principal by itself
+	Session   Set           // each client by itself
+	Queue     int           // calls that may wait for one of those at work to end
+	Wait      time.Duration // how long they may; the caller's part
 }
 
 // Common are the sets that hold for all servers together.
@@ -142,7 +184,10 @@ type Scope struct {
 }
 
 func (s Scope) String() string {
-	text := "everything"
+	text := "all servers together"
+	if s.Server == "" && s.Principal != "" {
+		return "all calls of " + string(s.Principal)
+	}
 	if s.Server != "" {
 		text = "server " + string(s.Server)
 	}
@@ -160,7 +205,7 @@ func (s Scope) String() string {
 
 // Refusal is why a call may not go ahead now.
 type Refusal struct {
-	Rule  string // limit.rate, limit.concurrency, limit.repeats, limit.budget, limit.unset
+	Rule  string // one of those below
 	Scope Scope
 	Unit  Unit   // of limit.budget
 	Limit string // as it is written in the file
@@ -174,6 +219,7 @@ const (
 	RuleConcurrency = "limit.concurrency"
 	RuleRepeats     = "limit.repeats"
 	RuleBudget      = "limit.budget"
+	RuleArguments   = "limit.arguments"
 	RuleUnset       = "limit.unset"
 )
 
@@ -187,6 +233,8 @@ func (r *Refusal) Error() string {
 		return fmt.Sprintf("the same call with the same arguments was made %s times in a row; it may be made %s times", r.Used, r.Limit)
 	case RuleBudget:
 		return fmt.Sprintf("%s may use %s of %s, and has used %s", r.Scope, r.Limit, r.Unit, r.Used)
+	case RuleArguments:
+		return fmt.Sprintf("a call of %s may have arguments of %s, and these have %s", r.Scope, r.Limit, r.Used)
 	}
 	return fmt.Sprintf("%s has no limits, and so may do nothing", r.Scope)
 }

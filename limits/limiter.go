@@ -23,16 +23,28 @@ type Asked struct {
 	Principal mcprun.Principal
 	Session   string
 	What      string // the tool and its arguments, as one text: for loops
+	Size      int64  // bytes of its arguments
 	Want      Use    // what is set aside for it; it gets less where less is left
 	Least     Use    // what it is not worth to begin without
+	Lease     bool   // it is no call: see Lease
 }
 
 // scopes are all that a call counts for.
-func (a *Asked) scopes() [6]Scope {
-	return [...]Scope{
+func (a *Asked) scopes() []Scope {
+	if a.Lease {
+		return []Scope{{}, {Server: a.Server}}
+	}
+	return []Scope{
 		{}, {Principal: a.Principal}, {Server: a.Server}, {Server: a.Server, Tool: a.Tool},
 		{Server: a.Server, Principal: a.Principal}, {Server: a.Server, Session: a.Session},
 	}
+}
+
+// hold is what a call is held to in one of its scopes.
+type hold struct {
+	scope Scope
+	set   Set
+	*counter
 }
 
 // Limiter holds calls to what they may use. It has no clock of its own: the caller
@@ -81,10 +93,18 @@ type Ticket struct {
 	asked   Asked
 	at      time.Time
 	granted Use
+	bounded bool // there is a budget that it counts for
 }
+
+// Bounded reports whether there is a budget that it counts for: if there is none, it
+// does not matter what it used.
+func (t *Ticket) Bounded() bool { return t.bounded }
 
 // Granted is what was set aside for the call: it must not use more.
 func (t *Ticket) Granted() Use { return t.granted }
+
+// Asked is the call that it is for.
+func (t *Ticket) Asked() Asked { return t.asked }
 
 // Waiter is a call that waits until one of those at work ends.
 type Waiter struct {
@@ -106,30 +126,48 @@ type Outcome struct {
 func (l *Limiter) Enter(a Asked, now time.Time) (*Ticket, *Waiter, *Refusal) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	sets, ok := l.sets(&a)
-	if !ok {
-		return nil, nil, &Refusal{Rule: RuleUnset, Scope: Scope{Server: a.Server}}
-	}
-	if r := l.loop(&a, sets, now); r != nil {
+	holds, r := l.judge(&a, now)
+	if r != nil {
 		return nil, nil, r
 	}
-	if r := l.refusal(&a, sets, now); r != nil {
+	if r := l.loop(&a, holds, now); r != nil {
 		return nil, nil, r
 	}
-	if scope, limit, full := l.full(&a, sets); full {
-		w := &Waiter{l: l, asked: a, scope: scope, limit: limit, C: make(chan Outcome, 1)}
+	if h := full(holds); h != nil {
+		w := &Waiter{l: l, asked: a, scope: h.scope, limit: *h.set.Concurrency, C: make(chan Outcome, 1)}
 		if r := l.queue(w); r != nil {
 			return nil, nil, r
 		}
 		return nil, w, nil
 	}
-	return l.admit(&a, sets, now), nil, nil
+	return l.admit(&a, holds, now), nil, nil
 }
 
-// sets are what the scopes of a call are held to, in their order.
-func (l *Limiter) sets(a *Asked) (sets [6]Set, ok bool) {
-	s, ok := l.servers[a.Server]
-	return [...]Set{l.common.All, l.common.Principal, s.Server, s.Tools[a.Tool], s.Principal, s.Session}, ok
+// Look says why a call would be refused now, if it would: nothing is taken off. A call
+// that would wait for its place is not refused.
+func (l *Limiter) Look(a Asked, now time.Time) *Refusal {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, r := l.judge(&a, now)
+	return r
+}
+
+// judge returns what a call is held to, and why it may not go ahead. It is the no
+// that lasts longest: who waits for it to end finds all others ended.
+func (l *Limiter) judge(a *Asked, now time.Time) (holds []hold, worst *Refusal) {
+	if _, ok := l.servers[a.Server]; !ok {
+		return nil, &Refusal{Rule: RuleUnset, Scope: Scope{Server: a.Server}}
+	}
+	for _, scope := range a.scopes() {
+		set, _ := l.setOf(scope)
+		h := hold{scope, set, l.counter(scope)}
+		holds = append(holds, h)
+		r := h.rejection(scope, set, a, now)
+		if r != nil && (worst == nil || r.Frees.IsZero() || !worst.Frees.IsZero() && r.Frees.After(worst.Frees)) {
+			worst = r
+		}
+	}
+	return holds, worst
 }
 
 func (l *Limiter) counter(s Scope) *counter {
@@ -143,58 +181,58 @@ func (l *Limiter) counter(s Scope) *counter {
 
 // loop refuses a call that its client makes again and again. It counts as one more
 // time: only another call ends the streak.
-func (l *Limiter) loop(a *Asked, sets [6]Set, now time.Time) *Refusal {
+func (l *Limiter) loop(a *Asked, holds []hold, now time.Time) *Refusal {
 	s := l.streaks[a.Session]
 	if s == nil {
 		s = new(streak)
 		l.streaks[a.Session] = s
 	}
 	n := s.repeat(a.What, now)
-	for i, scope := range a.scopes() {
-		if most := sets[i].Repeats; most != nil && n > *most {
-			return &Refusal{Rule: RuleRepeats, Scope: scope, Limit: strconv.FormatInt(*most, 10), Used: strconv.FormatInt(n-1, 10), Frees: now.Add(streakLife)}
+	for _, h := range holds {
+		if most := h.set.Repeats; most != nil && n > *most {
+			return &Refusal{Rule: RuleRepeats, Scope: h.scope, Limit: strconv.FormatInt(*most, 10), Used: strconv.FormatInt(n-1, 10), Frees: now.Add(streakLife)}
 		}
 	}
 	return nil
 }
 
-// refusal is the no that lasts longest: who waits for it to end finds all others
-// ended.
-func (l *Limiter) refusal(a *Asked, sets [6]Set, now time.Time) *Refusal {
-	var worst *Refusal
-	for i, scope := range a.scopes() {
-		r := l.counter(scope).rejection(scope, sets[i], a, now)
-		if r != nil && (worst == nil || r.Frees.IsZero() || !worst.Frees.IsZero() && r.Frees.After(worst.Frees)) {
-			worst = r
+// full is the first that has no place for one more call, nil if all have one.
+func full(holds []hold) *hold {
+	for i, h := range holds {
+		if most := h.set.Concurrency; most != nil && h.active >= *most {
+			return &holds[i]
 		}
 	}
-	return worst
-}
-
-// full names the scope that has no place for one more call, if there is one.
-func (l *Limiter) full(a *Asked, sets [6]Set) (Scope, int64, bool) {
-	for i, scope := range a.scopes() {
-		if most := sets[i].Concurrency; most != nil && l.counter(scope).active >= *most {
-			return scope, *most, true
-		}
-	}
-	return Scope{}, 0, false
+	return nil
 }
 
 // admit takes off what the call may use. Nothing can refuse it any more.
-func (l *Limiter) admit(a *Asked, sets [6]Set, now time.Time) *Ticket {
+func (l *Limiter) admit(a *Asked, holds []hold, now time.Time) *Ticket {
 	grant := a.Want
-	for i, scope := range a.scopes() {
-		grant = l.counter(scope).room(sets[i], grant, now)
+	for _, h := range holds {
+		grant = h.room(h.set, grant, now)
 	}
-	t := &Ticket{l: l, asked: *a, at: now, granted: grant}
-	for i, scope := range a.scopes() {
-		c := l.counter(scope)
-		if r := sets[i].Rate; r != nil {
-			c.limiter(*r, now).AllowN(now, 1)
+	for _, h := range holds {
+		if r := h.set.Rate; r != nil && !a.Lease {
+			h.limiter(*r, now).AllowN(now, 1)
 		}
-		c.active++
-		c.charge(grant, now)
+	}
+	t := l.enter(*a, grant, now)
+	for _, h := range holds {
+		t.bounded = t.bounded || len(h.set.Budgets) > 0
+	}
+	return t
+}
+
+// enter counts what has begun.
+func (l *Limiter) enter(a Asked, granted Use, at time.Time) *Ticket {
+	t := &Ticket{l: l, asked: a, at: at, granted: granted}
+	for _, scope := range a.scopes() {
+		c := l.counter(scope)
+		if !a.Lease {
+			c.active++
+		}
+		c.charge(granted, at)
 	}
 	l.open[a.ID] = t
 	return t
@@ -229,7 +267,9 @@ func (t *Ticket) close(used Use, now time.Time) {
 	}
 	for _, scope := range t.asked.scopes() {
 		c := l.counter(scope)
-		c.active--
+		if !t.asked.Lease {
+			c.active--
+		}
 		c.correct(diff, t.at)
 	}
 	l.letIn(now)
@@ -306,8 +346,7 @@ func (l *Limiter) letIn(now time.Time) {
 	for {
 		best := -1
 		for i, w := range l.waiting {
-			sets, _ := l.sets(&w.asked)
-			if _, _, full := l.full(&w.asked, sets); full {
+			if l.placeless(&w.asked) {
 				continue
 			}
 			if best < 0 || l.turns[w.asked.Session] < l.turns[l.waiting[best].asked.Session] {
@@ -322,17 +361,25 @@ func (l *Limiter) letIn(now time.Time) {
 		}
 		w := l.waiting[best]
 		l.waiting = slices.Delete(l.waiting, best, best+1)
-		sets, ok := l.sets(&w.asked)
-		if !ok {
-			w.C <- Outcome{Refusal: &Refusal{Rule: RuleUnset, Scope: Scope{Server: w.asked.Server}}}
-			continue
-		}
-		if r := l.refusal(&w.asked, sets, now); r != nil {
+		holds, r := l.judge(&w.asked, now)
+		if r != nil {
 			w.C <- Outcome{Refusal: r} // its rate or budget was used up while it waited
 			continue
 		}
 		l.turn++
 		l.turns[w.asked.Session] = l.turn
-		w.C <- Outcome{Ticket: l.admit(&w.asked, sets, now)}
+		w.C <- Outcome{Ticket: l.admit(&w.asked, holds, now)}
 	}
+}
+
+// placeless reports whether a call has still to wait for a place. Where nothing holds
+// it any more, it has to be told so.
+func (l *Limiter) placeless(a *Asked) bool {
+	for _, scope := range a.scopes() {
+		set, ok := l.setOf(scope)
+		if ok && set.Concurrency != nil && l.counter(scope).active >= *set.Concurrency {
+			return true
+		}
+	}
+	return false
 }

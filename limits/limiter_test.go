@@ -209,13 +209,13 @@ func TestAnotherLife(t *testing.T) {
 		tickets = append(tickets, ticket)
 	}
 	tickets[0].Settle(Use{Cost: 4}, noon)
-	raw, err := l.Save(func() uint64 { return 7 })
+	raw, err := l.Save(func() (uint64, time.Time) { return 7, noon })
 	if err != nil {
 		t.Fatal(err)
 	}
 	next := New()
 	next.Set("files", limits, noon)
-	if seq, err := next.Load(raw); err != nil || seq != 7 {
+	if seq, _, err := next.Load(raw); err != nil || seq != 7 {
 		t.Fatal(seq, err)
 	}
 	next.Began(ask("b"), Use{Calls: 1, Cost: 10}, noon) // in the state already

@@ -1,8 +1,10 @@
 package limits
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/mcprun/mcprun"
@@ -11,7 +13,8 @@ import (
 // state is what survives the end of the daemon: use by scope and period, and the
 // calls that were at work. Clients do not survive it, and neither do rates.
 type state struct {
-	Seq    uint64 `json:"seq"` // of the last record that is in it
+	Seq    uint64    `json:"seq"`  // of the last record that is in it
+	Time   time.Time `json:"time"` // of that record
 	Scopes []scopeState
 	Open   []openState
 }
@@ -33,11 +36,13 @@ type openState struct {
 	Granted Use
 }
 
-// Save writes what was used as JSON. seq is asked for the number of the last record
-// while nothing can enter or end: of the records up to it, everything is counted.
-func (l *Limiter) Save(seq func() uint64) ([]byte, error) {
+// Save writes what was used as JSON. last is asked for the number and the time of the
+// last record while nothing can enter or end: of the records up to it, everything is
+// counted.
+func (l *Limiter) Save(last func() (uint64, time.Time)) ([]byte, error) {
 	l.mu.Lock()
-	s := state{Seq: seq()}
+	var s state
+	s.Seq, s.Time = last()
 	for scope, c := range l.counters {
 		if scope.Session != "" {
 			continue
@@ -55,18 +60,18 @@ func (l *Limiter) Save(seq func() uint64) ([]byte, error) {
 	return json.Marshal(s)
 }
 
-// Load takes over what Save wrote, in a limiter that is new. It returns the number of
-// the last record in it: the later ones have to be replayed.
-func (l *Limiter) Load(raw []byte) (seq uint64, err error) {
+// Load takes over what Save wrote, in a limiter that is new. It returns the number and
+// the time of the last record in it: the later ones have to be replayed.
+func (l *Limiter) Load(raw []byte) (seq uint64, at time.Time, err error) {
 	var s state
 	if err := json.Unmarshal(raw, &s); err != nil {
-		return 0, fmt.Errorf("reading what was used: %w", err)
+		return 0, at, fmt.Errorf("reading what was used: %w", err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, one := range s.Scopes {
 		if len(one.Windows) != int(periods) {
-			return 0, fmt.Errorf("reading what was used: %s has %d periods, not %d", one.Scope, len(one.Windows), periods)
+			return 0, at, fmt.Errorf("reading what was used: %s has %d periods, not %d", one.Scope, len(one.Windows), periods)
 		}
 		c := l.counter(one.Scope)
 		for p, w := range one.Windows {
@@ -77,10 +82,12 @@ func (l *Limiter) Load(raw []byte) (seq uint64, err error) {
 		t := &Ticket{l: l, asked: o.Asked, at: o.At, granted: o.Granted}
 		l.open[o.Call] = t
 		for _, scope := range t.asked.scopes() {
-			l.counter(scope).active++
+			if !t.asked.Lease {
+				l.counter(scope).active++
+			}
 		}
 	}
-	return s.Seq, nil
+	return s.Seq, s.Time, nil
 }
 
 // Began replays that a call went ahead with what was set aside for it. One that is
@@ -91,12 +98,7 @@ func (l *Limiter) Began(a Asked, granted Use, at time.Time) {
 	if l.open[a.ID] != nil {
 		return
 	}
-	l.open[a.ID] = &Ticket{l: l, asked: a, at: at, granted: granted}
-	for _, scope := range a.scopes() {
-		c := l.counter(scope)
-		c.active++
-		c.charge(granted, at)
-	}
+	l.enter(a, granted, at)
 }
 
 // Ended replays that a call ended with what it used.
@@ -137,27 +139,67 @@ type Row struct {
 	Unit   Unit
 }
 
-// Rows lists the use of every limit that is set.
+// LimitText is the limit as people write it.
+func (r Row) LimitText() string {
+	switch r.Kind {
+	case "rate":
+		return fmt.Sprintf("%d at once, %s", r.Limit, r.Period)
+	case "concurrency":
+		return fmt.Sprintf("%d at the same time", r.Limit)
+	}
+	return r.Unit.Text(r.Limit) + " a " + r.Period
+}
+
+// UsedText is what was used, in the same unit.
+func (r Row) UsedText() string {
+	if r.Kind == "rate" || r.Kind == "concurrency" {
+		return fmt.Sprint(r.Used)
+	}
+	return r.Unit.Text(r.Used)
+}
+
+// Share is how much of the limit is used, 1 for all of it.
+func (r Row) Share() float64 {
+	if r.Limit <= 0 {
+		return 1
+	}
+	return float64(r.Used) / float64(r.Limit)
+}
+
+// Rows lists the use of every limit that is set: those of all servers first, then by
+// server, each before its tools and those who call it.
 func (l *Limiter) Rows(now time.Time) []Row {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for server, limits := range l.servers { // those that nobody has called yet
+		l.counter(Scope{Server: server})
+		for tool := range limits.Tools {
+			l.counter(Scope{Server: server, Tool: tool})
+		}
+	}
 	var out []Row
 	for scope, c := range l.counters {
-		set, ok := l.setOf(scope)
-		if !ok {
-			continue
+		if set, ok := l.setOf(scope); ok {
+			out = append(out, c.rows(scope, set, now)...)
 		}
-		if set.Rate != nil {
-			left := int64(c.limiter(*set.Rate, now).TokensAt(now))
-			out = append(out, Row{Scope: scope, Kind: "rate", Limit: set.Rate.Burst, Used: max(0, set.Rate.Burst-left), Period: set.Rate.String()})
-		}
-		if set.Concurrency != nil {
-			out = append(out, Row{Scope: scope, Kind: "concurrency", Limit: *set.Concurrency, Used: c.active})
-		}
-		for _, b := range set.Budgets {
-			w := c.windows[b.Period].at(b.Period, now)
-			out = append(out, Row{Scope: scope, Kind: b.Unit.String(), Limit: b.Max, Used: w.used[b.Unit], Period: b.Period.String(), Frees: w.to, Unit: b.Unit})
-		}
+	}
+	slices.SortStableFunc(out, func(a, b Row) int {
+		return cmp.Or(cmp.Compare(a.Scope.Server, b.Scope.Server), cmp.Compare(a.Scope.Session, b.Scope.Session), cmp.Compare(a.Scope.Principal, b.Scope.Principal), cmp.Compare(a.Scope.Tool, b.Scope.Tool))
+	})
+	return out
+}
+
+func (c *counter) rows(scope Scope, set Set, now time.Time) (out []Row) {
+	if set.Rate != nil {
+		left := int64(c.limiter(*set.Rate, now).TokensAt(now))
+		out = append(out, Row{Scope: scope, Kind: "rate", Limit: set.Rate.Burst, Used: max(0, set.Rate.Burst-left), Period: set.Rate.String()})
+	}
+	if set.Concurrency != nil {
+		out = append(out, Row{Scope: scope, Kind: "concurrency", Limit: *set.Concurrency, Used: c.active})
+	}
+	for _, b := range set.Budgets {
+		w := c.windows[b.Period].at(b.Period, now)
+		out = append(out, Row{Scope: scope, Kind: b.Unit.String(), Limit: b.Max, Used: w.used[b.Unit], Period: b.Period.String(), Frees: w.to, Unit: b.Unit})
 	}
 	return out
 }

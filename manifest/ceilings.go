@@ -8,6 +8,7 @@ import (
 
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/credentials"
+	"github.com/mcprun/mcprun/limits"
 	"github.com/mcprun/mcprun/netpolicy"
 )
 
@@ -76,7 +77,14 @@ type Limits struct {
 	Tmp      int64         // bytes of all tmpfs together, /tmp included
 	Call     time.Duration // timeouts.call
 	Approval time.Duration // timeouts.approval
+
+	Server    limits.Set // calls of each server; a server.yaml can only be stricter
+	Principal limits.Set // calls of each principal, over all servers
+	All       limits.Set // all calls of all servers together
 }
+
+// Common are the limits that hold for all servers together.
+func (l Limits) Common() limits.Common { return limits.Common{All: l.All, Principal: l.Principal} }
 
 // CredentialCeilings say where secrets may come from and where they may be.
 type CredentialCeilings struct {

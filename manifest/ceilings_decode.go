@@ -142,6 +142,9 @@ func decodeCeilingLimits(o object, dst *Limits) {
 	o.size("tmp", &dst.Tmp)
 	o.duration("call", &dst.Call)
 	o.duration("approval", &dst.Approval)
+	for _, one := range dst.sets() {
+		decodeSet(openAt(o, one.name, "limits."+one.name), "limits."+one.name, one.set)
+	}
 }
 
 func decodeApproval(o object, dst *Approval) {

@@ -63,8 +63,18 @@ func (c *Ceilings) text() string {
 		line("    - %s", f)
 	}
 	l := c.Limits
-	line("limits: {memory: %s, cpu: %s, pids: %d, tmp: %s, call: %s, approval: %s}", sizeString(l.Memory), milliString(l.MilliCPU), l.Pids,
-		sizeString(l.Tmp), durationString(l.Call), durationString(l.Approval))
+	line("limits:")
+	line("  memory: %s", sizeString(l.Memory))
+	line("  cpu: %s", milliString(l.MilliCPU))
+	line("  pids: %d", l.Pids)
+	line("  tmp: %s", sizeString(l.Tmp))
+	line("  call: %s", durationString(l.Call))
+	line("  approval: %s", durationString(l.Approval))
+	for _, one := range l.sets() {
+		if f := setFields(*one.set, false); len(f) > 0 {
+			line("  %s: %s", one.name, f)
+		}
+	}
 	line("grants: {sampling: %t, elicitation: %t, roots: %t}", c.Grants.Sampling, c.Grants.Elicitation, c.Grants.Roots)
 	line("profiles: [%s]", quoteAll(c.Profiles))
 	line("credentials: {sources: [%s], in-container: %t}", quoteAll(c.Credentials.Sources), c.Credentials.InContainer)

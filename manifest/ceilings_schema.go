@@ -1,6 +1,10 @@
 package manifest
 
-import "fmt"
+import (
+	"fmt"
+	"github.com/mcprun/mcprun/limits"
+	"slices"
+)
 
 // Bounds on the lists of policy.yaml: longer ones are generated, and nobody reads
 // them.
@@ -11,6 +15,16 @@ const (
 
 // ceilingKeys is every key of policy.yaml. docs/policy-yaml.md shows this table.
 func ceilingKeys() []key {
+	return slices.Concat(baseCeilingKeys(), []key{
+		{"limits.server", "mapping", "none", "", "calls of each server; what its server.yaml says can only be stricter"},
+	}, setKeys("limits.server", limits.Set{}), []key{
+		{"limits.principal", "mapping", "none", "", "calls of each principal, over all servers; keys as above"},
+	}, setKeysAs("limits.principal", "limits.server"), []key{
+		{"limits.all", "mapping", "none", "", "all calls of all servers together; keys as above"},
+	}, setKeysAs("limits.all", "limits.server"))
+}
+
+func baseCeilingKeys() []key {
 	return []key{
 		{"version", "number", "required", "1", "a later format gets another number, and an old mcprun refuses it instead of guessing"},
 		{"images", "mapping", "all that are named by a digest, and archives", "", "which images may run"},

@@ -114,6 +114,9 @@ func checkCeilingLimits(c *Ceilings, r *report) {
 	inRange(r, "limits.tmp", c.Limits.Tmp, MinTmpfs, MaxTmpfsTotal, sizeString)
 	inRange(r, "limits.call", c.Limits.Call, MinCall, MaxCall, durationString)
 	inRange(r, "limits.approval", c.Limits.Approval, MinApproval, MaxApproval, durationString)
+	for _, one := range c.Limits.sets() {
+		checkSet(r, "limits."+one.name, *one.set, one.name != "principal")
+	}
 	wholeKiB(r, "limits.memory", c.Limits.Memory)
 	wholeKiB(r, "limits.tmp", c.Limits.Tmp)
 }

@@ -38,6 +38,8 @@ func set(v reflect.Value) {
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 	case reflect.Map:
 		v.Set(reflect.ValueOf(map[mcprun.ToolName]manifest.Tool{"a": {}}))
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
 	case reflect.Struct:
 		set(v.Field(0))
 	case reflect.String:

@@ -41,6 +41,7 @@ func runChecks(s *Server, r *report) {
 		checkTmpfsTotal,
 		checkResources,
 		checkTimeouts,
+		checkCallLimits,
 		checkToolCount,
 		checkToolNames,
 		checkRisks,

@@ -34,6 +34,7 @@ func decode(root node, r *report) *Server {
 	decodeResources(o.object("resources"), &s.Resources)
 	decodeFiles(o, s)
 	decodeTimeouts(o.object("timeouts"), &s.Timeouts)
+	decodeCallLimits(o.object("limits"), &s.Limits)
 	decodeGrants(o.object("grants"), &s.Grants)
 	s.Tools = decodeTools(o)
 	s.Egress = decodeEgress(o)
@@ -147,6 +148,8 @@ func decodeTools(o object) map[mcprun.ToolName]Tool {
 		tool.Preview = decodePreview(t)
 		set(t, "justification", &tool.Justify, readRequired)
 		set(t, "approvers", &tool.Approvers, readApprovers)
+		decodeSet(openAt(t, "limits", "tools.*.limits"), "tools.*.limits", &tool.Limits)
+		decodeCost(t, &tool.Cost)
 		tool.Arguments, tool.Rules = decodeArguments(t), decodeRules(t)
 		if tools == nil {
 			tools = map[mcprun.ToolName]Tool{}

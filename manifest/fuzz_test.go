@@ -25,6 +25,7 @@ func withoutNotes() cmp.Option {
 		cmpopts.EquateComparable(netpolicy.Host{}, netpolicy.Pattern{}, netip.Prefix{}),
 		cmp.Comparer(func(a, b words.Pattern) bool { return a.String() == b.String() }),
 		cmp.Comparer(func(a, b argument.Pointer) bool { return a.String() == b.String() }),
+		cmp.Comparer(func(a, b *when.Amount) bool { return a.String() == b.String() }),
 		cmp.Comparer(func(a, b *when.Condition) bool { return a.String() == b.String() }),
 		cmp.Comparer(func(a, b netpolicy.PathPattern) bool { return a.String() == b.String() }),
 	}

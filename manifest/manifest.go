@@ -23,6 +23,7 @@ import (
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/gate/argument"
 	"github.com/mcprun/mcprun/gate/when"
+	"github.com/mcprun/mcprun/limits"
 	"github.com/mcprun/mcprun/netpolicy"
 )
 
@@ -40,6 +41,7 @@ type Server struct {
 	Tmp         int64    // bytes of the tmpfs at /tmp
 	Resources   Resources
 	Timeouts    Timeouts
+	Limits      limits.Limits            // of calls; those of single tools are in Tools
 	Tools       map[mcprun.ToolName]Tool // a tool that is absent is not granted
 	Grants      Grants
 	Egress      []netpolicy.Rule // nil: no network at all
@@ -56,7 +58,7 @@ func Changed(a, b *Server) []string {
 	}{
 		{"name", a.Name, b.Name}, {"labels", a.Labels, b.Labels}, {"image", a.Image, b.Image}, {"command", a.Command, b.Command}, {"workdir", a.WorkDir, b.WorkDir},
 		{"environment", a.Environment, b.Environment}, {"profile", a.Profile, b.Profile}, {"files", a.Files, b.Files}, {"tmp", a.Tmp, b.Tmp},
-		{"resources", a.Resources, b.Resources}, {"timeouts", a.Timeouts, b.Timeouts}, {"tools", toolsText(a), toolsText(b)}, {"grants", a.Grants, b.Grants},
+		{"resources", a.Resources, b.Resources}, {"timeouts", a.Timeouts, b.Timeouts}, {"limits", a.Limits, b.Limits}, {"tools", toolsText(a), toolsText(b)}, {"grants", a.Grants, b.Grants},
 		{"egress", a.Egress, b.Egress}, {"credentials", a.Credentials, b.Credentials},
 	} {
 		if !reflect.DeepEqual(f.a, f.b) {
@@ -129,6 +131,8 @@ type Tool struct {
 	Preview   []Fixed             // arguments of the dry run that shows what a call would do, sorted by name; nil: there is none
 	Arguments []argument.Attached // checks beside the schema
 	Rules     []when.Rule
+	Limits    limits.Set
+	Cost      Cost
 }
 
 // Fixed is an argument with its value.
@@ -161,6 +165,7 @@ func Default() *Server {
 		Tmp:       DefaultTmp,
 		Resources: DefaultResources(),
 		Timeouts:  DefaultTimeouts(),
+		Limits:    DefaultLimits(),
 	}
 }
 

@@ -33,6 +33,7 @@ func Marshal(s *Server) ([]byte, error) {
 		milliString(s.Resources.MilliCPU), s.Resources.Pids, sizeString(s.Resources.FileSize), s.Resources.OpenFiles)
 	marshalFiles(s, line)
 	line("timeouts: {start: %s, call: %s, stop: %s, approval: %s}", durationString(s.Timeouts.Start), durationString(s.Timeouts.Call), durationString(s.Timeouts.Stop), durationString(s.Timeouts.Approval))
+	line("limits: %s", limitFields(s.Limits))
 	line("grants: {sampling: %t, elicitation: %t, roots: %t}", s.Grants.Sampling, s.Grants.Elicitation, s.Grants.Roots)
 	marshalTools(s, line)
 	marshalEgress(s, line)
@@ -149,6 +150,7 @@ func (s *Server) String() string {
 		add("%s", f)
 	}
 	add("start=%s call=%s stop=%s approval=%s", durationString(s.Timeouts.Start), durationString(s.Timeouts.Call), durationString(s.Timeouts.Stop), durationString(s.Timeouts.Approval))
+	add("limits=%s", limitFields(s.Limits))
 	add("%s", s.Grants)
 	for _, name := range slices.Sorted(maps.Keys(s.Tools)) {
 		if f := toolFields(s.Tools[name]); len(f) > 1 {

@@ -32,6 +32,10 @@ func toolFields(t Tool) fields {
 	f.add(len(t.Preview) > 0, "preview: {arguments: %s}", fixedFields(t.Preview))
 	f.add(len(t.Arguments) > 0, "arguments: %s", argumentFields(t.Arguments))
 	f.add(len(t.Rules) > 0, "rules: %s", ruleTexts(t.Rules))
+	if l := setFields(t.Limits, false); len(l) > 0 {
+		f.add(true, "limits: %s", l)
+	}
+	f.add(t.Cost != Cost{}, "cost: %s", costText(t.Cost))
 	return f
 }
 

@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/mcprun/mcprun/credentials"
@@ -19,6 +20,29 @@ type key struct {
 
 // schema is every key that is taken. docs/server-yaml.md shows this table.
 func schema() []key {
+	return slices.Concat(baseKeys(), limitKeys(), setKeysAs("tools.*.limits", "limits"))
+}
+
+// limitKeys are those of what calls are held to.
+func limitKeys() []key {
+	d := DefaultLimits()
+	return slices.Concat([]key{
+		{"limits", "mapping", "the defaults below", "", "what calls are held to; of all that a call counts for, the tightest holds"},
+	}, setKeys("limits", d.Server), []key{
+		{"limits.queue", "number", fmt.Sprint(d.Queue), between(0, maxQueue), "calls that wait for one at work to end; where it is full, the client with most of them gives way"},
+		{"limits.wait", "duration", durationString(d.Wait), between(durationString(MinCall), durationString(MaxCall)), "how long they wait"},
+		{"limits.principal", "mapping", "none", "", "each principal by itself; keys as in limits, without queue and wait"},
+	}, setKeysAs("limits.principal", "limits"), []key{
+		{"limits.session", "mapping", "none", "", "each client by itself; keys as for a principal"},
+	}, setKeysAs("limits.session", "limits"), []key{
+		{"tools.*.limits", "mapping", "none", "", "calls of this tool; keys as for a principal"},
+		{"tools.*.cost", "number or mapping", "0", "at most six decimals", "what a call costs, in a unit of your own, for budget.cost"},
+		{"tools.*.cost.from", "text", "required in a mapping", "CEL over result", "reads it from the result; where it cannot be read, it is most"},
+		{"tools.*.cost.most", "number", "required in a mapping", "at most six decimals", "what is set aside before the result is there"},
+	})
+}
+
+func baseKeys() []key {
 	return []key{
 		{"version", "number", "required", "1", "a later format gets another number, and an old mcprun refuses it instead of guessing"},
 		{"name", "text", "required", "1 to 40 bytes of a-z, 0-9 and inner hyphens, starting with a letter", "it names cgroups, folders and containers"},
@@ -175,13 +199,8 @@ func schema() []key {
 // They are errors: a limit that is written down and not enforced is worse than
 // none.
 func later() map[string]string {
-	const limits = "take it out; calls are not limited until limits are supported"
 	return map[string]string{
-		"port":               "take it out; only stdio is supported",
-		"limits":             limits,
-		"limits.rate":        limits,
-		"limits.concurrency": limits,
-		"limits.budget":      limits,
+		"port": "take it out; only stdio is supported",
 	}
 }
 

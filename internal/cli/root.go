@@ -83,7 +83,7 @@ func (a *App) Command() *cobra.Command {
 	root.AddCommand(
 		a.startCommand(), a.runCommand(), a.reloadCommand(), a.stopCommand(), a.killCommand(), a.killKeyCommand(), a.reviveCommand(), a.psCommand(), a.inspectCommand(),
 		a.logsCommand(), a.lockCommand(), a.callCommand(), a.connectCommand(), a.checkCommand(), a.doctorCommand(), a.versionCommand(),
-		a.egressCommand(), a.approvalsCommand(), a.approveCommand(), a.denyCommand(), a.policyCommand(), a.explainCommand(), a.auditCommand(), a.shutdownCommand(), a.docsCommand(),
+		a.egressCommand(), a.limitsCommand(), a.approvalsCommand(), a.approveCommand(), a.denyCommand(), a.policyCommand(), a.explainCommand(), a.auditCommand(), a.shutdownCommand(), a.docsCommand(),
 	)
 	return root
 }
@@ -124,10 +124,15 @@ func (a *App) print(v any, text func(io.Writer)) error {
 	return enc.Encode(v)
 }
 
+// onTerminal reports whether a human reads what is printed.
+func (a *App) onTerminal() bool {
+	f, ok := a.Out.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
 // colour marks s on a terminal; the meaning is always in the words.
 func (a *App) colour(code, s string) string {
-	f, ok := a.Out.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) || os.Getenv("NO_COLOR") != "" {
+	if !a.onTerminal() || os.Getenv("NO_COLOR") != "" {
 		return s
 	}
 	return "\x1b[" + code + "m" + s + "\x1b[0m"

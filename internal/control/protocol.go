@@ -39,6 +39,9 @@ const (
 	OpWebhook   Op = "webhook"   // a trial message to approval.webhook
 	OpEgress    Op = "egress"    // what a server reached or tried to reach
 	OpConnect   Op = "connect"
+	OpLimits    Op = "limits" // what was used of each limit
+
+	OpResetLimits Op = "reset-limits" // give it back
 
 	OpAuthenticators Op = "authenticators"       // who has which
 	OpConfirm        Op = "confirm"              // have one count
@@ -104,6 +107,7 @@ type Result struct {
 	Ceilings  *Ceilings      `json:"ceilings,omitzero"`
 
 	Authenticators []Authenticator `json:"authenticators,omitzero"`
+	Limits         []Limit         `json:"limits,omitzero"`
 }
 
 // Authenticator is one with which somebody proves that they are there.
@@ -119,6 +123,21 @@ type Authenticator struct {
 	By        mcprun.Principal `json:"by,omitzero"` // who confirmed it
 	Used      time.Time        `json:"used,omitzero"`
 	Synced    bool             `json:"synced,omitzero"` // a passkey that its owner's devices share
+}
+
+// Limit is one limit and what was used of it.
+type Limit struct {
+	Server    mcprun.ServerName `json:"server,omitzero"` // none: all together
+	Tool      mcprun.ToolName   `json:"tool,omitzero"`
+	Principal mcprun.Principal  `json:"principal,omitzero"`
+	Session   string            `json:"session,omitzero"`
+	Scope     string            `json:"scope"` // the same in words
+	Kind      string            `json:"kind"`  // rate, concurrency, or what a budget counts
+	Limit     string            `json:"limit"`
+	Used      string            `json:"used"`
+	Share     float64           `json:"share"` // 1 is all of it
+	Period    string            `json:"period,omitzero"`
+	Frees     time.Time         `json:"frees,omitzero"` // when its period ends
 }
 
 // Version is what the daemon is made of.

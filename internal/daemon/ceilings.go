@@ -112,6 +112,7 @@ func (d *Daemon) reloadCeilings(who mcprun.Principal) (*control.Ceilings, error)
 	failpoint.Hit("ceilings.recorded")
 	d.law.now.Store(now)
 	d.law.broken.Store(nil)
+	d.limits.SetCommon(now.Limits.Common(), timeNow())
 	d.toldFromNowOn()
 	failpoint.Hit("ceilings.stored")
 	shown := d.shownCeilings()
@@ -196,6 +197,7 @@ func (s *server) judge(run *running, def *definition) []gate.Problem {
 	defer run.judging.Unlock()
 	policy, problems := gate.PolicyOf(def.m, def.lock, s.d.ceilings())
 	run.base = policy
+	s.d.limits.Set(s.name, def.m.CallLimits(s.d.ceilings()), timeNow())
 	run.life.SetPolicy(policy.Changed(run.current))
 	return problems
 }

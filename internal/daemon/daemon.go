@@ -69,6 +69,7 @@ type Daemon struct {
 
 	desk     *approval.Desk
 	factors  *factors.Book
+	limits   *limits.Limiter
 	mode     egress.Mode // how connections reach us on this host
 	seen     *egress.Seen
 	resolver egress.Resolver
@@ -117,6 +118,7 @@ func Run(ctx context.Context, opts Options, ready func()) error {
 	go d.chat.Run(ctx)
 	go d.watchSignal(ctx)
 	go d.watchHangup(ctx, hangup)
+	go d.keepLimits(ctx)
 	d.opts.Log.Info("ready", "socket", opts.Dirs.Socket(), "pid", os.Getpid())
 	ready()
 	<-ctx.Done()
@@ -225,6 +227,9 @@ func (d *Daemon) open(ctx context.Context) error {
 		return fmt.Errorf("reading which calls wait for approval: %w", err)
 	}
 	d.openChat()
+	if err := d.openLimits(); err != nil {
+		return err
+	}
 	if err := d.recordStart(); err != nil {
 		return err
 	}
@@ -264,6 +269,9 @@ func (d *Daemon) close() error {
 		failpoint.Hit("daemon.runtime-closed")
 	}
 	if d.record != nil {
+		if d.limits != nil {
+			errs = append(errs, d.saveLimits())
+		}
 		d.record.AppendDurable(&audit.Record{Type: audit.TypeDaemonStop})
 		failpoint.Hit("daemon.stop-recorded")
 		errs = append(errs, d.record.Close())
@@ -292,7 +300,7 @@ func (d *Daemon) server(name mcprun.ServerName, create bool) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s = &server{d: d, name: name, front: front.NewServer(name, d.switches, d.record, d.desk), log: log, op: make(chan struct{}, 1), state: "stopped"}
+	s = &server{d: d, name: name, front: front.NewServer(name, d.switches, d.record, d.desk, d.limits), log: log, op: make(chan struct{}, 1), state: "stopped"}
 	s.front.Known = known.Open(d.opts.Dirs.Known(string(name)), func(err error) { d.opts.Log.Warn("calls may look riskier than they are", "server", name, "err", err) })
 	d.servers[name] = s
 	return s, nil

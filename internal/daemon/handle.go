@@ -90,6 +90,10 @@ func (d *Daemon) do(ctx context.Context, c *control.Call) (*control.Result, erro
 		return d.tryWebhook(ctx, c)
 	case control.OpEgress:
 		return d.egress(c)
+	case control.OpLimits:
+		return d.shownLimits(c)
+	case control.OpResetLimits:
+		return d.resetLimits(c)
 	case control.OpConnect:
 		return d.connect(c)
 	case control.OpCeilings:

@@ -90,15 +90,21 @@ func sentence(d mcprun.Decision) string {
 
 // refusal is a tool result that says why there is none.
 func refusal(d mcprun.Decision, id mcprun.CallID) jsontext.Value {
-	out := []byte(`{"content":[{"type":"text","text":`)
-	out, _ = jsontext.AppendQuote(out, sentence(d))
-	out = append(out, `}],"isError":true,"_meta":{"mcprun/decision":{"call":`...)
+	out := []byte(`{"call":`)
 	out, _ = jsontext.AppendQuote(out, string(id))
 	out = append(out, `,"rule":`...)
 	out, _ = jsontext.AppendQuote(out, d.Rule)
 	out = append(out, `,"risk":`...)
 	out, _ = jsontext.AppendQuote(out, d.Risk.String())
-	return append(out, "}}}"...)
+	return refusalWith(sentence(d), append(out, '}'))
+}
+
+// refusalWith is one with data for programs.
+func refusalWith(text string, data jsontext.Value) jsontext.Value {
+	out := []byte(`{"content":[{"type":"text","text":`)
+	out, _ = jsontext.AppendQuote(out, text)
+	out = append(out, `}],"isError":true,"_meta":{"mcprun/decision":`...)
+	return append(append(out, data...), "}}"...)
 }
 
 // stringMember reads one string member of an object, "" if it is not there.

@@ -83,7 +83,7 @@ func (c *Session) confirm(h heldCall) {
 		c.unconfirmed(h, "", ruleDeclined, "the person at the client said no to this call a short while ago")
 		return
 	}
-	stop, why := c.keep(h.route.client)
+	stop, why := c.keep(h.route.client, maxHeld)
 	if why != "" {
 		c.unconfirmed(h, "", ruleLimit, why)
 		return
@@ -132,7 +132,7 @@ func (c *Session) awaitConfirmation(h heldCall, yes confirmed, id mcpwire.ID, an
 				c.unconfirmed(h, yes.question, ruleDeclined, why)
 				return
 			}
-			c.request(h.message, &yes)
+			c.request(h.message, &permit{yes: &yes})
 			return
 		case <-patience.C:
 			c.withdrawQuestion(id, "nobody answered in time")
@@ -188,15 +188,16 @@ func (c *Session) unconfirmed(h heldCall, question, rule, why string) {
 }
 
 // goOn records and sends a call that was confirmed.
-func (c *Session) goOn(r *route, call mcpwire.Call, rec *audit.Record, yes *confirmed, now time.Time) {
+func (c *Session) goOn(r *route, call mcpwire.Call, rec *audit.Record, yes *confirmed) {
 	rec.Type, rec.Verdict = audit.TypeCall, mcprun.Allow
 	decided.MarkQuestion(rec, yes.question)
 	rec.Who = byClient // and no operator
 	if err := c.server.record.AppendDurable(rec); err != nil {
+		r.forfeit()
 		c.box.Send(mcpwire.AppendError(nil, r.client, codeRefused, "the call was refused, since it cannot be recorded: "+err.Error(), nil))
 		return
 	}
-	c.pass(r, call, now)
+	c.pass(r, call)
 }
 
 // newQuestion makes the id of a request of ours, which nobody can guess, and where its

@@ -164,7 +164,9 @@ func newRig(t *testing.T, grants upstream.Grants) *rig {
 		t.Fatal(err)
 	}
 	r := &rig{t: t, switches: switches, record: &memory{}, pins: f}
-	r.server = NewServer("files", switches, r.record, approval.New(r.record, time.Now))
+	limiter := limits.New()
+	limiter.Set("files", limits.Limits{}, time.Now())
+	r.server = NewServer("files", switches, r.record, approval.New(r.record, time.Now), limiter)
 	r.life = r.server.NewLife("files-1")
 	ours, theirs := socketpair(t)
 	conn, err := upstream.New(ours, r.life.Events())

@@ -49,7 +49,7 @@ func (c *Session) hold(h heldCall) {
 		c.lay(h, "", nil)
 		return
 	}
-	stop, why := c.keep(h.route.client)
+	stop, why := c.keep(h.route.client, maxHeld)
 	if why != "" {
 		c.lay(h, previewFailed+why, nil)
 		return
@@ -83,7 +83,7 @@ func (c *Session) lay(h heldCall, preview string, stop chan struct{}) {
 	}
 	if stop == nil {
 		var why string
-		if stop, why = c.keep(r.client); why != "" {
+		if stop, why = c.keep(r.client, maxHeld); why != "" {
 			c.box.Send(mcpwire.AppendResult(nil, m.ID, refusal(waiting(d, item, why), r.call)))
 			return
 		}
@@ -167,8 +167,9 @@ func (c *Session) progressOf(r *route, step int, message string) {
 	c.box.Send(mcpwire.AppendNotification(nil, method, mcpwire.WithReference(method, append(params, '}'), r.token)))
 }
 
-// keep notes that a request waits; its channel is closed when the client gives it up.
-func (c *Session) keep(id mcpwire.ID) (stop chan struct{}, why string) {
+// keep notes that a request waits, with at most most of them; its channel is closed
+// when the client gives it up.
+func (c *Session) keep(id mcpwire.ID, most int) (stop chan struct{}, why string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	_, held := c.held[id]
@@ -176,7 +177,7 @@ func (c *Session) keep(id mcpwire.ID) (stop chan struct{}, why string) {
 	switch {
 	case held || dup:
 		return nil, "the id is that of a request in flight"
-	case len(c.held) >= maxHeld:
+	case len(c.held) >= most:
 		return nil, fmt.Sprintf("%d calls of this client wait already", maxHeld)
 	}
 	stop = make(chan struct{})

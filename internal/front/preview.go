@@ -53,10 +53,16 @@ func (c *Session) preview(h heldCall, dry gate.Call, d mcprun.Decision, stop <-c
 	if rec.ArgsDigest, err = strictjson.DigestOf(dry.Arguments); err != nil {
 		return previewFailed + err.Error(), true
 	}
+	if d.Verdict != mcprun.Deny {
+		if why := c.enterPreview(r, rec); why != "" {
+			return previewFailed + why, true
+		}
+	}
 	if d.Verdict == mcprun.Hold { // as the call itself, which is why it is made
 		rec.Verdict = mcprun.Allow
 	}
 	if err := write(rec); err != nil {
+		r.forfeit()
 		return previewFailed + "it cannot be recorded: " + err.Error(), true
 	}
 	if d.Verdict == mcprun.Deny {
@@ -66,7 +72,7 @@ func (c *Session) preview(h heldCall, dry gate.Call, d mcprun.Decision, stop <-c
 	if k, killed := c.server.Killed(r.tool, c.principal); killed {
 		r.reply(upstream.Reply{Err: &KilledError{k}})
 	} else {
-		l.conn.Begin(r.id, r.method, mcpwire.Call{Name: string(r.tool), Arguments: dry.Arguments}.Params(), min(previewTime, l.Timeout), r.reply)
+		l.conn.Begin(r.id, r.method, mcpwire.Call{Name: string(r.tool), Arguments: dry.Arguments}.Params(), min(previewTime, r.patience()), r.reply)
 	}
 	select {
 	case text := <-got:
@@ -80,6 +86,20 @@ func (c *Session) preview(h heldCall, dry gate.Call, d mcprun.Decision, stop <-c
 	}
 }
 
+// enterPreview has a dry run count as a call. It does not wait for a place: a human
+// waits for it.
+func (c *Session) enterPreview(r *route, rec *audit.Record) (why string) {
+	t, w, no := c.server.Limits.Enter(r.wants(rec), time.Now())
+	if w != nil {
+		no = w.Leave(time.Now())
+	}
+	if no != nil {
+		return no.Error()
+	}
+	c.entered(r, rec, t)
+	return ""
+}
+
 // finishPreview records what a dry run answered and hands it on.
 func (r *route) finishPreview(reply upstream.Reply) {
 	rec := r.record(audit.TypeResult)
@@ -89,6 +109,7 @@ func (r *route) finishPreview(reply upstream.Reply) {
 		rec.Outcome, rec.Reason, text = "failed", clip(err.Error()), previewFailed+err.Error()
 	}
 	rec.Size, rec.Duration = int64(len(reply.Result)+len(reply.Error)), time.Since(r.begun)
+	r.settle(rec, r.used(reply, []byte(text), rec))
 	decided.MarkPreview(rec, r.previewOf)
 	r.session.server.record.Append(rec)
 	r.preview <- text

@@ -2,6 +2,7 @@ package front
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -12,6 +13,7 @@ import (
 	"github.com/mcprun/mcprun/gate/result"
 	"github.com/mcprun/mcprun/internal/mcpwire"
 	"github.com/mcprun/mcprun/internal/upstream"
+	"github.com/mcprun/mcprun/limits"
 )
 
 // route is one request on its way: who asked, under which id and token.
@@ -26,6 +28,7 @@ type route struct {
 	tool    mcprun.ToolName // of tools/call
 	hosts   []string        // destinations that its arguments name for the first time
 	begun   time.Time
+	ticket  *limits.Ticket // what its limits set aside for it; nil for what counts for nothing
 
 	preview   chan<- string // where the answer of a dry run goes; nil for what a client asked
 	previewOf mcprun.CallID // the held call that it is the dry run of
@@ -67,6 +70,7 @@ func (r *route) finish(reply upstream.Reply) {
 	rec := r.record(audit.TypeResult)
 	var answer []byte
 	rec.Outcome, answer = r.outcome(reply, rec)
+	r.settle(rec, r.used(reply, answer, rec))
 	rec.Size = int64(len(reply.Result) + len(reply.Error))
 	rec.Duration = time.Since(r.begun)
 	if reply.Err != nil {
@@ -78,6 +82,13 @@ func (r *route) finish(reply upstream.Reply) {
 	r.session.box.Send(answer)
 }
 
+// used is what a request used, as its answer shows.
+func (r *route) used(reply upstream.Reply, answer []byte, rec *audit.Record) limits.Use {
+	var u limits.Use
+	u[limits.Results], u[limits.Cost] = int64(len(answer)), r.cost(reply.Result, rec)
+	return u
+}
+
 // outcome names what came back and makes the answer from it. What was done to it
 // goes into the record.
 func (r *route) outcome(reply upstream.Reply, rec *audit.Record) (string, []byte) {
@@ -87,6 +98,9 @@ func (r *route) outcome(reply upstream.Reply, rec *audit.Record) (string, []byte
 		return "killed", mcpwire.AppendError(nil, r.client, codeRefused, reply.Err.Error(), nil)
 	case reply.Err != nil:
 		return "failed", mcpwire.AppendError(nil, r.client, codeRefused, r.method+": "+reply.Err.Error(), nil)
+	case int64(len(reply.Error)) > r.room() || r.tool == "" && int64(len(reply.Result)) > r.room():
+		return "withheld", mcpwire.AppendError(nil, r.client, codeRefused, fmt.Sprintf("%s: the server's answer has %d bytes, and %d are left to this request; an operator sees all limits with mcprun limits",
+			r.method, len(reply.Error)+len(reply.Result), r.room()), nil)
 	case reply.Error != nil:
 		return "error", mcpwire.AppendErrorObject(nil, r.client, r.explainError(reply.Error, rec))
 	}
@@ -125,7 +139,8 @@ func (r *route) clean(raw jsontext.Value) (jsontext.Value, result.Report, error)
 	if err != nil {
 		return nil, result.Report{}, err
 	}
-	if r.preview != nil { // the marks around strangers' text are for models
+	spec.MaxBytes = int(max(1, r.room())) // none would be the default
+	if r.preview != nil {                 // the marks around strangers' text are for models
 		spec.Untrusted, spec.Mark = false, ""
 	}
 	return result.Prepare(raw, spec)

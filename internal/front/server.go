@@ -25,6 +25,7 @@ import (
 	"github.com/mcprun/mcprun/internal/redact"
 	"github.com/mcprun/mcprun/internal/upstream"
 	"github.com/mcprun/mcprun/limits"
+	"github.com/mcprun/mcprun/manifest"
 )
 
 // Recorder is the record. Append returns when the record survives the end of
@@ -39,6 +40,7 @@ type Server struct {
 	Name     mcprun.ServerName
 	Desk     *approval.Desk // where calls wait for a human
 	Known    *known.Set     // what it was asked before; nil: nothing
+	Limits   *limits.Limiter
 	switches *limits.Switches
 	labels   atomic.Pointer[[]mcprun.Label]
 	record   Recorder
@@ -49,8 +51,8 @@ type Server struct {
 }
 
 // NewServer returns a server that is not running.
-func NewServer(name mcprun.ServerName, switches *limits.Switches, record Recorder, desk *approval.Desk) *Server {
-	return &Server{Name: name, Desk: desk, switches: switches, record: record, sessions: make(map[*Session]struct{})}
+func NewServer(name mcprun.ServerName, switches *limits.Switches, record Recorder, desk *approval.Desk, limiter *limits.Limiter) *Server {
+	return &Server{Name: name, Desk: desk, Limits: limiter, switches: switches, record: record, sessions: make(map[*Session]struct{})}
 }
 
 // Life is one run of the server, from its handshake to its end.
@@ -61,6 +63,9 @@ type Life struct {
 	Grants   upstream.Grants
 	Timeout  time.Duration // of one request
 	Patience time.Duration // of a call that is kept waiting for a human
+	Wait     time.Duration // of a call that waits for a place
+	// Costs are what calls of tools cost.
+	Costs map[mcprun.ToolName]manifest.Cost
 	// Untrusted are the tools whose answers were written by strangers.
 	Untrusted map[mcprun.ToolName]bool
 	// Approvers is how many people have to approve a call of a tool that waits, where

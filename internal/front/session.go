@@ -18,6 +18,7 @@ import (
 	"github.com/mcprun/mcprun/internal/outbox"
 	"github.com/mcprun/mcprun/internal/strictjson"
 	"github.com/mcprun/mcprun/internal/upstream"
+	"github.com/mcprun/mcprun/limits"
 )
 
 const (
@@ -128,6 +129,7 @@ func (c *Session) leave() {
 		l.abandon(c)
 	}
 	c.server.record.Append(&audit.Record{Type: audit.TypeSession, Server: c.server.Name, Principal: c.principal, Session: c.id, Outcome: "closed"})
+	c.server.Limits.Forget(c.server.Name, c.id)
 	c.Close()
 }
 
@@ -158,9 +160,8 @@ var forwarded = map[string]bool{
 	"completion/complete": true, "logging/setLevel": true,
 }
 
-// request handles one request; yes is what the person at the client has just confirmed,
-// if that is what it was held for.
-func (c *Session) request(m mcpwire.Message, yes *confirmed) {
+// request handles one request; p is what it has already where it comes again.
+func (c *Session) request(m mcpwire.Message, p *permit) {
 	l := c.server.life.Load()
 	if k, killed := c.server.Killed("", c.principal); killed {
 		c.refuse(m, codeRefused, "killed", (&KilledError{k}).Error()+"; an operator can undo it: mcprun revive "+k.Argument())
@@ -176,9 +177,9 @@ func (c *Session) request(m mcpwire.Message, yes *confirmed) {
 	case m.Method == "tools/list":
 		c.listTools(l, m)
 	case m.Method == "tools/call":
-		c.call(l, m, yes)
+		c.call(l, m, p)
 	case forwarded[m.Method]:
-		c.forward(l, m)
+		c.forward(l, m, p)
 	default:
 		c.refuse(m, codeNoMethod, "method.unknown", fmt.Sprintf("method %.64q is not one that mcprun passes on", m.Method))
 	}
@@ -192,7 +193,7 @@ func (c *Session) refuse(m mcpwire.Message, code int, rule, why string) {
 }
 
 // call judges, records and forwards one tool call.
-func (c *Session) call(l *Life, m mcpwire.Message, yes *confirmed) {
+func (c *Session) call(l *Life, m mcpwire.Message, permit *permit) {
 	call, werr := mcpwire.ParseCall(m.Params)
 	if werr != nil {
 		c.refuse(m, werr.Code, "wire", werr.Message)
@@ -200,6 +201,9 @@ func (c *Session) call(l *Life, m mcpwire.Message, yes *confirmed) {
 	}
 	r := c.route(l, m)
 	r.token = call.Token
+	if t := permit.held(); t != nil {
+		r.call = t.Asked().ID // what was set aside is for this one
+	}
 	name, err := mcprun.ParseToolName(call.Name)
 	if err != nil {
 		c.refuse(m, codeParams, "tool.name", err.Error())
@@ -225,19 +229,10 @@ func (c *Session) call(l *Life, m mcpwire.Message, yes *confirmed) {
 		return
 	}
 	if d.Verdict == mcprun.Hold {
-		ok, err := c.approved(l, rec)
-		switch {
-		case err != nil:
-			c.box.Send(mcpwire.AppendError(nil, m.ID, codeRefused, "the call was refused, since it cannot be recorded: "+err.Error(), nil))
-		case ok:
-			c.pass(r, call, now)
-		case d.Confirm && yes.of(c.binding(l, rec)):
-			c.goOn(r, call, rec, yes, now)
-		case d.Confirm:
-			c.confirm(heldCall{l, m, r, p, asked, d, rec})
-		default:
-			c.hold(heldCall{l, m, r, p, asked, d, rec})
-		}
+		c.proceed(heldCall{l, m, r, p, asked, d, rec}, call, permit)
+		return
+	}
+	if d.Verdict == mcprun.Allow && !c.enter(m, r, rec, permit) {
 		return
 	}
 	// The record comes before the effect. A call that changes something waits until
@@ -247,14 +242,60 @@ func (c *Session) call(l *Life, m mcpwire.Message, yes *confirmed) {
 		write = c.server.record.AppendDurable
 	}
 	if err := write(rec); err != nil {
-		c.box.Send(mcpwire.AppendError(nil, m.ID, codeRefused, "the call was refused, since it cannot be recorded: "+err.Error(), nil))
+		c.unrecorded(m, r, err)
 		return
 	}
 	if d.Verdict != mcprun.Allow {
 		c.deny(m, d, r.call)
 		return
 	}
-	c.pass(r, call, now)
+	c.pass(r, call)
+}
+
+// proceed goes on with a call that somebody let through, and has all others wait.
+func (c *Session) proceed(h heldCall, call mcpwire.Call, permit *permit) {
+	yes := permit.confirmed()
+	sure := h.decision.Confirm && yes.of(c.binding(h.life, h.rec))
+	if !sure && !c.server.Desk.Ready(c.binding(h.life, h.rec)) {
+		// Nobody is to be asked about a call that could not be made anyway.
+		if no := c.server.Limits.Look(h.route.wants(h.rec), time.Now()); no != nil {
+			c.overLimit(h.message, h.route, h.rec, no)
+			return
+		}
+		c.lift(h)
+		return
+	}
+	if !c.enter(h.message, h.route, h.rec, permit) {
+		return
+	}
+	ok, err := c.approved(h.life, h.rec)
+	switch {
+	case err != nil:
+		c.unrecorded(h.message, h.route, err)
+	case ok:
+		c.pass(h.route, call)
+	case sure:
+		c.goOn(h.route, call, h.rec, yes)
+	default: // another call with the same arguments took it
+		h.route.forfeit()
+		delete(h.rec.Detail, detailReserved)
+		c.lift(h)
+	}
+}
+
+// lift has somebody asked about a held call.
+func (c *Session) lift(h heldCall) {
+	if h.decision.Confirm {
+		c.confirm(h)
+		return
+	}
+	c.hold(h)
+}
+
+// unrecorded refuses a call whose record cannot be written.
+func (c *Session) unrecorded(m mcpwire.Message, r *route, err error) {
+	r.forfeit()
+	c.box.Send(mcpwire.AppendError(nil, m.ID, codeRefused, "the call was refused, since it cannot be recorded: "+err.Error(), nil))
 }
 
 // asked is the call as the gate judges it, with what went before.
@@ -271,8 +312,8 @@ func (c *Session) asked(p *gate.Policy, name mcprun.ToolName, args jsontext.Valu
 }
 
 // pass sends a call that may go ahead, and is recorded.
-func (c *Session) pass(r *route, call mcpwire.Call, now time.Time) {
-	c.recent.add(r.tool, now)
+func (c *Session) pass(r *route, call mcpwire.Call) {
+	c.recent.add(r.tool, time.Now())
 	c.server.Known.Add(r.tool, r.life.Policy().ToolDigest(r.tool), r.hosts)
 	call.Meta = mcpwire.ReplaceToken(call.Meta, r.upstreamToken())
 	c.send(r, call.Params())
@@ -288,8 +329,11 @@ func (c *Session) deny(m mcpwire.Message, d mcprun.Decision, id mcprun.CallID) {
 	c.box.Send(mcpwire.AppendResult(nil, m.ID, refusal(d, id)))
 }
 
-func (c *Session) forward(l *Life, m mcpwire.Message) {
+func (c *Session) forward(l *Life, m mcpwire.Message, p *permit) {
 	r := c.route(l, m)
+	if t := p.held(); t != nil {
+		r.call = t.Asked().ID
+	}
 	params := m.Params
 	if token, ok := mcpwire.ProgressToken(params); ok {
 		r.token = token
@@ -298,15 +342,35 @@ func (c *Session) forward(l *Life, m mcpwire.Message) {
 	rec := r.record(audit.TypeCall)
 	rec.Verdict, rec.Rule, rec.Risk = mcprun.Allow, "method.passed", mcprun.Low
 	rec.Args, rec.Size = params, int64(len(params))
+	if !uncounted[m.Method] {
+		digest, err := strictjson.DigestOf(orEmpty(m.Params))
+		if err != nil {
+			c.refuse(m, codeParams, "wire", err.Error())
+			return
+		}
+		rec.ArgsDigest = digest
+		if !c.enter(m, r, rec, p) {
+			return
+		}
+	}
 	if err := c.server.record.Append(rec); err != nil {
-		c.box.Send(mcpwire.AppendError(nil, m.ID, codeRefused, "the request was refused, since it cannot be recorded: "+err.Error(), nil))
+		c.unrecorded(m, r, err)
 		return
 	}
 	if !c.watch(m) {
+		r.forfeit()
 		c.refuse(m, codeRefused, "limit", fmt.Sprintf("more than %d subscriptions", maxSubscriptions))
 		return
 	}
 	c.send(r, params)
+}
+
+// orEmpty is params as they count: none are an empty object.
+func orEmpty(params jsontext.Value) jsontext.Value {
+	if len(params) == 0 {
+		return jsontext.Value("{}")
+	}
+	return params
 }
 
 func (c *Session) route(l *Life, m mcpwire.Message) *route {
@@ -325,6 +389,7 @@ func (r *route) upstreamToken() mcpwire.ID {
 // known to a kill, then the bytes that were judged go out.
 func (c *Session) send(r *route, params jsontext.Value) {
 	if why := c.remember(r); why != "" {
+		r.forfeit()
 		c.box.Send(mcpwire.AppendError(nil, r.client, codeInvalid, why, nil))
 		return
 	}
@@ -333,7 +398,7 @@ func (c *Session) send(r *route, params jsontext.Value) {
 		r.reply(upstream.Reply{Err: &KilledError{k}})
 		return
 	}
-	r.life.conn.Begin(r.id, r.method, params, r.life.Timeout, r.reply)
+	r.life.conn.Begin(r.id, r.method, params, r.patience(), r.reply)
 }
 
 func (c *Session) remember(r *route) (why string) {
@@ -393,6 +458,9 @@ func (r *route) withdrawn(outcome string) {
 	if r.preview != nil {
 		decided.MarkPreview(rec, r.previewOf)
 	}
+	var used limits.Use
+	used[limits.Cost] = r.cost(nil, rec)
+	r.settle(rec, used)
 	r.session.server.record.Append(rec)
 }
 

@@ -33,6 +33,9 @@ func (d Dirs) Known(server string) string { return filepath.Join(d.Data, "known"
 func (d Dirs) Switches() string           { return filepath.Join(d.Data, "switches") }
 func (d Dirs) Factors() string            { return filepath.Join(d.Keys(), "authenticators.json") }
 
+// Limits is where is kept what was used of budgets.
+func (d Dirs) Limits() string { return filepath.Join(d.Data, "limits.json") }
+
 // OldFactor is where an earlier version kept one secret for everybody.
 func (d Dirs) OldFactor() string  { return filepath.Join(d.Keys(), "factor.json") }
 func (d Dirs) DaemonLog() string  { return filepath.Join(d.Data, "daemon.log") }

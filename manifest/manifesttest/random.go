@@ -15,6 +15,7 @@ import (
 
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/credentials"
+	"github.com/mcprun/mcprun/limits"
 	"github.com/mcprun/mcprun/manifest"
 	"github.com/mcprun/mcprun/netpolicy"
 )
@@ -35,6 +36,7 @@ func Random(r *rand.Rand) *manifest.Server {
 	s.Tmp = size(r, manifest.MinTmpfs, manifest.MaxTmpfs)
 	s.Resources = resources(r)
 	s.Timeouts = timeouts(r)
+	s.Limits = callLimits(r)
 	s.Grants = manifest.Grants{Sampling: coin(r), Elicitation: coin(r), Roots: coin(r)}
 	s.Tools = tools(r)
 	s.Egress = egress(r, s.Tools)
@@ -208,6 +210,10 @@ func tools(r *rand.Rand) map[mcprun.ToolName]manifest.Tool {
 			Justify: coin(r), Approvers: r.IntN(manifest.MaxApprovers + 1)}
 		if t := out[mcprun.ToolName(name)]; t.Risk > mcprun.High && coin(r) {
 			t.Confirm = true
+			out[mcprun.ToolName(name)] = t
+		}
+		if t := out[mcprun.ToolName(name)]; r.IntN(16) == 0 {
+			t.Limits, t.Cost.Each = limitSet(r, false), amount(r, limits.Cost)
 			out[mcprun.ToolName(name)] = t
 		}
 		if t := out[mcprun.ToolName(name)]; t.Risk != mcprun.Block && coin(r) {

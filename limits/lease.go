@@ -1,0 +1,48 @@
+package limits
+
+import (
+	"time"
+
+	"github.com/mcprun/mcprun"
+)
+
+// Lease sets aside an amount that a server uses by itself and not for one call: bytes
+// through its way out, processor time. It gets less than want where less is left, and
+// with nothing left a refusal. It counts for the server and for all, has no rate and
+// takes no place. Like a call it is settled when it is used, or given up.
+func (l *Limiter) Lease(id mcprun.CallID, server mcprun.ServerName, u Unit, want int64, now time.Time) (*Ticket, *Refusal) {
+	a := Asked{ID: id, Server: server, Lease: true}
+	a.Want[u], a.Least[u] = want, 1
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	holds, r := l.judge(&a, now)
+	if r != nil {
+		return nil, r
+	}
+	return l.admit(&a, holds, now), nil
+}
+
+// Bounded reports whether there is a budget of the unit that the server counts for.
+func (l *Limiter) Bounded(server mcprun.ServerName, u Unit) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, set := range []Set{l.common.All, l.servers[server].Server} {
+		for _, b := range set.Budgets {
+			if b.Unit == u {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Add counts what a server used of a unit that has no budget, for one that is set
+// later.
+func (l *Limiter) Add(server mcprun.ServerName, u Unit, n int64, now time.Time) {
+	var use Use
+	use[u] = n
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.counter(Scope{}).charge(use, now)
+	l.counter(Scope{Server: server}).charge(use, now)
+}
