@@ -3,8 +3,11 @@
 package lives
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -136,3 +139,67 @@ func status(t *testing.T, d *harness.Daemon, name string) (s struct {
 }
 
 func needs(t *testing.T) { t.Helper(); testenv.Need(t, "root", "containerd", "images") }
+
+// client speaks MCP through mcprun connect.
+type client struct {
+	t    *testing.T
+	in   io.Writer
+	out  *bufio.Reader
+	next int
+}
+
+// connect starts a client that has shaken hands; it ends with the test.
+func connect(t *testing.T, d *harness.Daemon, name string) *client {
+	t.Helper()
+	cmd := d.Command("connect", name)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.Close(); cmd.Process.Kill(); cmd.Wait() })
+	c := &client{t: t, in: in, out: bufio.NewReader(out)}
+	says(t, c.ask("initialize", `{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}`), "serverInfo")
+	fmt.Fprintln(in, `{"jsonrpc":"2.0","method":"notifications/initialized"}`)
+	return c
+}
+
+// send sends a request and returns its id.
+func (c *client) send(method, params string) int {
+	c.next++
+	fmt.Fprintf(c.in, `{"jsonrpc":"2.0","id":%d,"method":%q,"params":%s}`+"\n", c.next, method, params)
+	return c.next
+}
+
+// ask sends a request and returns the result or the error of its answer.
+func (c *client) ask(method, params string) string {
+	c.t.Helper()
+	return c.answer(c.send(method, params))
+}
+
+// answer waits for the answer to a request; what comes before it is passed over.
+func (c *client) answer(id int) string {
+	c.t.Helper()
+	for {
+		line, err := c.out.ReadBytes('\n')
+		if err != nil {
+			c.t.Fatalf("waiting for the answer to request %d: %v", id, err)
+		}
+		var m struct {
+			ID            json.RawMessage
+			Result, Error json.RawMessage
+		}
+		if err := json.Unmarshal(line, &m); err != nil {
+			c.t.Fatal(err)
+		}
+		if string(m.ID) == fmt.Sprint(id) {
+			return string(m.Result) + string(m.Error)
+		}
+	}
+}

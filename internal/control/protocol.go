@@ -151,7 +151,7 @@ type Version struct {
 // ServerStatus is one line of mcprun ps.
 type ServerStatus struct {
 	Name     mcprun.ServerName `json:"name"`
-	State    string            `json:"state"` // running, stopped, killed, failed
+	State    string            `json:"state"` // running, crashed, stopped, killed, failed
 	Why      string            `json:"why,omitzero"`
 	Instance string            `json:"instance,omitzero"`
 	Pid      int               `json:"pid,omitzero"`
@@ -163,6 +163,8 @@ type ServerStatus struct {
 	Withheld int               `json:"withheld"` // pinned or offered, and not shown
 	Clients  int               `json:"clients"`
 	InFlight int               `json:"inFlight"`
+	Crashes  int               `json:"crashes,omitzero"`                // that count now
+	Retry    time.Time         `json:"retry,omitzero"`                  // when a crashed one may come back
 	Held     []string          `json:"credentialsInContainer,omitzero"` // secrets that the container holds itself
 }
 

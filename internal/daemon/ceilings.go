@@ -15,6 +15,7 @@ import (
 	"github.com/mcprun/mcprun/gate"
 	"github.com/mcprun/mcprun/internal/control"
 	"github.com/mcprun/mcprun/internal/failpoint"
+	"github.com/mcprun/mcprun/internal/front"
 	"github.com/mcprun/mcprun/internal/policyfile"
 	"github.com/mcprun/mcprun/lock"
 	"github.com/mcprun/mcprun/manifest"
@@ -168,8 +169,11 @@ func (d *Daemon) enforce(who mcprun.Principal) []mcprun.ServerName {
 // otherwise its next call is judged by them.
 func (s *server) enforce(who mcprun.Principal) error {
 	s.mu.Lock()
-	run, def := s.run, s.spec
+	run, def, back := s.run, s.spec, comesBack(s.state)
 	s.mu.Unlock()
+	if run == nil && back {
+		s.rest(def)
+	}
 	if run == nil {
 		return nil // a start under way looks again when it is up
 	}
@@ -184,6 +188,7 @@ func (s *server) enforce(who mcprun.Principal) error {
 		s.state, s.why, s.since = "stopped", cause.Error(), timeNow()
 	}
 	s.mu.Unlock()
+	s.front.Rest(nil)
 	s.d.record.Append(&audit.Record{Type: audit.TypeStop, Server: s.name, Instance: run.inst.ID, Principal: who, Why: cause.Error(), Outcome: "asked"})
 	failpoint.Hit("ceilings.stop-asked")
 	s.d.end(s, run, cause)
@@ -195,11 +200,17 @@ func (s *server) enforce(who mcprun.Principal) error {
 func (s *server) judge(run *running, def *definition) []gate.Problem {
 	run.judging.Lock()
 	defer run.judging.Unlock()
-	policy, problems := gate.PolicyOf(def.m, def.lock, s.d.ceilings())
+	policy, problems := policyOf(def, s.d.ceilings())
 	run.base = policy
 	s.d.limits.Set(s.name, def.m.CallLimits(s.d.ceilings()), timeNow())
+	s.front.Rest(&front.Face{Greeting: pinnedGreeting(def.lock), Policy: policy})
 	run.life.SetPolicy(policy.Changed(run.current))
 	return problems
+}
+
+// policyOf is what calls of a server are judged by if it is as it was pinned.
+func policyOf(def *definition, c *manifest.Ceilings) (*gate.Policy, []gate.Problem) {
+	return gate.PolicyOf(def.m, def.lock, c)
 }
 
 // found takes what the server's tools are now; nil if that is not known.

@@ -301,6 +301,7 @@ func (d *Daemon) server(name mcprun.ServerName, create bool) (*server, error) {
 		return nil, err
 	}
 	s = &server{d: d, name: name, front: front.NewServer(name, d.switches, d.record, d.desk, d.limits), log: log, op: make(chan struct{}, 1), state: "stopped"}
+	s.front.Wake = s.wake
 	s.front.Known = known.Open(d.opts.Dirs.Known(string(name)), func(err error) { d.opts.Log.Warn("calls may look riskier than they are", "server", name, "err", err) })
 	d.servers[name] = s
 	return s, nil

@@ -150,7 +150,7 @@ func (d *Daemon) start(ctx context.Context, c *control.Call) (*control.Result, e
 	if err != nil {
 		return nil, err
 	}
-	if err := s.start(ctx, def, c.Peer.Principal(), c.Progress); err != nil {
+	if err := s.start(ctx, def, c.Peer.Principal(), c.Op == control.OpRun, c.Progress); err != nil {
 		return nil, err
 	}
 	st := s.status()

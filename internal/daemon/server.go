@@ -35,13 +35,18 @@ type server struct {
 	op    chan struct{} // held by the one start or stop under way
 
 	mu     sync.Mutex // guards what follows; held for moments only, so that a kill never waits
-	state  string     // stopped, starting, running, failed
+	state  string     // stopped, starting, running, crashed, failed
 	why    string
 	since  time.Time
 	spec   *definition
 	run    *running
 	cancel context.CancelFunc // of the start or lock under way
 	coming []mcprun.Label     // of what it starts
+
+	crashes    limits.Crashes
+	retry      time.Time // when a crashed one may come back
+	foreground bool      // of mcprun run: it does not come back
+	waking     *waking   // the start that calls wait for
 }
 
 // definition is what a start request brought, read and checked.
@@ -99,48 +104,85 @@ func killedError(doing string, k limits.Kill) error {
 		Hint: fmt.Sprintf("mcprun revive %s --why '…'", k.Argument())}
 }
 
-// start brings the server up; it returns when clients can call it.
-func (s *server) start(ctx context.Context, def *definition, who mcprun.Principal, progress func(string)) error {
+// start brings the server up for an operator; it returns when clients can call it.
+func (s *server) start(ctx context.Context, def *definition, who mcprun.Principal, foreground bool, progress func(string)) error {
 	s.acquire()
 	defer s.release()
 	doing := "starting " + string(s.name)
+	s.mu.Lock()
+	if s.run != nil {
+		s.mu.Unlock()
+		return &mcprun.Error{Class: mcprun.Failed, What: doing, Why: "it is running", Hint: "mcprun stop " + string(s.name)}
+	}
+	s.mu.Unlock()
+	if err := s.mayStart(doing, def); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.crashes.Reset()
+	s.foreground = foreground
+	s.mu.Unlock()
+	s.front.Rest(nil)
+	err := s.bringUp(ctx, def, who, "", progress)
+	if err != nil {
+		s.setState("failed", err.Error())
+	}
+	return withContext(doing, err)
+}
+
+// mayStart refuses what a switch or the ceilings forbid.
+func (s *server) mayStart(doing string, def *definition) error {
 	if err := s.d.switches.Reread(); err != nil {
 		return withContext(doing, err)
 	}
 	if k, killed := s.killed(def); killed {
 		return killedError(doing, k)
 	}
-	if err := s.d.within(doing, def); err != nil {
-		return err
-	}
+	return s.d.within(doing, def)
+}
+
+// bringUp is a start with the operation held: for an operator, or for why a call needs it.
+func (s *server) bringUp(ctx context.Context, def *definition, who mcprun.Principal, why string, progress func(string)) error {
 	ctx, cancel := context.WithTimeout(ctx, imageTimeout+def.m.Timeouts.Start)
 	defer cancel()
 	s.mu.Lock()
-	if s.run != nil {
-		s.mu.Unlock()
-		return &mcprun.Error{Class: mcprun.Failed, What: doing, Why: "it is running", Hint: "mcprun stop " + string(s.name)}
-	}
-	s.state, s.why, s.spec, s.cancel, s.coming = "starting", "", def, cancel, def.m.Labels
+	s.state, s.why, s.since, s.spec, s.cancel, s.coming = "starting", "", timeNow(), def, cancel, def.m.Labels
 	s.front.SetLabels(def.m.Labels)
 	s.mu.Unlock()
-	err := s.bringUp(ctx, def, who, progress)
+	err := s.begin(ctx, def, who, why, progress)
 	s.setCancel(nil, nil)
+	if err == nil && !s.isUp() {
+		err = fmt.Errorf("it ended right after its start; its last words: %s", s.lastWords())
+	}
 	if err != nil {
 		if k, killed := s.killed(def); killed {
-			err = killedError(doing, k)
+			err = killedError("starting "+string(s.name), k)
 		}
-		s.setState("failed", err.Error())
+		s.front.Rest(nil)
 		s.d.record.Append(&audit.Record{Type: audit.TypeStop, Server: s.name, Principal: who, Outcome: "start failed", Reason: err.Error()})
-		return withContext(doing, err)
+		return err
 	}
-	s.setState("running", "")
 	return nil
+}
+
+// isUp says that the server runs, unless its life has ended already.
+func (s *server) isUp() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.run == nil {
+		return false
+	}
+	s.state, s.why, s.since = "running", "", timeNow()
+	return true
 }
 
 // imageTimeout bounds the import or pull of an image of some GiB on a slow disk or line.
 const imageTimeout = 15 * time.Minute
 
 func withContext(doing string, err error) error {
+	if err == nil {
+		return nil
+	}
 	var e *mcprun.Error
 	if errors.As(err, &e) {
 		return e
@@ -148,7 +190,8 @@ func withContext(doing string, err error) error {
 	return &mcprun.Error{Class: mcprun.Failed, What: doing, Err: err, Hint: "what the server itself said: mcprun logs NAME; what the host lacks: mcprun doctor"}
 }
 
-func (s *server) bringUp(ctx context.Context, def *definition, who mcprun.Principal, progress func(string)) error {
+// begin starts what was reviewed and lets clients in.
+func (s *server) begin(ctx context.Context, def *definition, who mcprun.Principal, why string, progress func(string)) error {
 	image, err := s.d.rt.Image(ctx, def.m.Image, filepath.Dir(def.file), progress)
 	if err != nil {
 		return err
@@ -158,7 +201,7 @@ func (s *server) bringUp(ctx context.Context, def *definition, who mcprun.Princi
 		return err
 	}
 	id := newInstanceID(s.name)
-	rec := &audit.Record{Type: audit.TypeStart, Server: s.name, Instance: id, Principal: who,
+	rec := &audit.Record{Type: audit.TypeStart, Server: s.name, Instance: id, Principal: who, Why: why,
 		Detail: startDetail(def, image, s.d.ceilings())}
 	if err := s.d.record.AppendDurable(rec); err != nil {
 		return fmt.Errorf("it cannot be recorded: %w", err)
@@ -409,15 +452,17 @@ func (d *Daemon) end(s *server, run *running, cause error) {
 		if err := run.inst.Clean(context.Background()); err != nil {
 			d.opts.Log.Error("cleaning up", "instance", run.inst.ID, "err", err)
 		}
+		rec := &audit.Record{Type: audit.TypeStop, Server: s.name, Instance: run.inst.ID, Outcome: "ended", Reason: cause.Error()}
+		words := s.lastWords()
 		s.mu.Lock()
 		if s.run == run {
 			s.run = nil
 			if s.state == "running" {
-				s.state, s.why, s.since = "failed", cause.Error()+"; its last words: "+s.lastWords(), timeNow()
+				s.ended(rec, cause, words)
 			}
 		}
 		s.mu.Unlock()
-		d.record.Append(&audit.Record{Type: audit.TypeStop, Server: s.name, Instance: run.inst.ID, Outcome: "ended", Reason: cause.Error()})
+		d.record.Append(rec)
 		failpoint.Hit("end.recorded")
 		close(run.done)
 	})
@@ -440,14 +485,21 @@ func (s *server) stop(ctx context.Context, why string, who mcprun.Principal) err
 	defer s.release()
 	s.mu.Lock()
 	run, def := s.run, s.spec
-	if run != nil {
+	back := run != nil || comesBack(s.state)
+	if back {
 		s.state, s.why, s.since = "stopped", why, timeNow()
 	}
 	s.mu.Unlock()
-	if run == nil {
+	s.front.Rest(nil)
+	if !back {
 		return nil
 	}
-	s.d.record.Append(&audit.Record{Type: audit.TypeStop, Server: s.name, Instance: run.inst.ID, Principal: who, Why: why, Outcome: "asked"})
+	rec := &audit.Record{Type: audit.TypeStop, Server: s.name, Principal: who, Why: why, Outcome: "asked"}
+	if run == nil {
+		return s.d.record.Append(rec)
+	}
+	rec.Instance = run.inst.ID
+	s.d.record.Append(rec)
 	failpoint.Hit("daemon.stop-asked")
 	err := run.inst.Stop(ctx, def.m.Timeouts.Stop)
 	s.d.end(s, run, errStopped)
@@ -472,7 +524,10 @@ func (def *definition) matchesPins(image runtime.Image) error {
 // status is the server's line in mcprun ps.
 func (s *server) status() control.ServerStatus {
 	s.mu.Lock()
-	st := control.ServerStatus{Name: s.name, State: s.state, Why: s.why, Since: s.since}
+	st := control.ServerStatus{Name: s.name, State: s.state, Why: s.why, Since: s.since, Crashes: s.crashes.Count(timeNow())}
+	if s.state == "crashed" {
+		st.Retry = s.retry
+	}
 	run, def := s.run, s.spec
 	s.mu.Unlock()
 	st.Clients, st.InFlight = s.front.Sessions(), s.front.InFlight()

@@ -5,6 +5,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/gate"
 	"github.com/mcprun/mcprun/internal/mcpwire"
 	"github.com/mcprun/mcprun/internal/upstream"
 )
@@ -14,7 +15,7 @@ import (
 var shownCapabilities = []string{"tools", "resources", "prompts", "logging", "completions"}
 
 // initialize answers the handshake from what was pinned of the server.
-func (c *Session) initialize(l *Life, m mcpwire.Message) {
+func (c *Session) initialize(g upstream.Greeting, m mcpwire.Message) {
 	var asked struct {
 		ProtocolVersion string                    `json:"protocolVersion"`
 		Capabilities    map[string]jsontext.Value `json:"capabilities"`
@@ -23,7 +24,7 @@ func (c *Session) initialize(l *Life, m mcpwire.Message) {
 		c.refuse(m, codeParams, "wire", "initialize needs a protocolVersion and capabilities")
 		return
 	}
-	version := negotiate(asked.ProtocolVersion, l.Greeting.ProtocolVersion)
+	version := negotiate(asked.ProtocolVersion, g.ProtocolVersion)
 	c.mu.Lock()
 	c.elicits = hasForms(version, asked.Capabilities["elicitation"])
 	for _, f := range []string{"sampling", "elicitation", "roots"} {
@@ -32,11 +33,11 @@ func (c *Session) initialize(l *Life, m mcpwire.Message) {
 	c.mu.Unlock()
 	answer := map[string]any{
 		"protocolVersion": version,
-		"capabilities":    capabilities(l.Greeting.Capabilities),
-		"serverInfo":      l.Greeting.ServerInfo,
+		"capabilities":    capabilities(g.Capabilities),
+		"serverInfo":      g.ServerInfo,
 	}
-	if l.Greeting.Instructions != "" {
-		answer["instructions"] = l.Greeting.Instructions
+	if g.Instructions != "" {
+		answer["instructions"] = g.Instructions
 	}
 	raw, err := json.Marshal(answer, json.Deterministic(true))
 	if err != nil {
@@ -68,9 +69,9 @@ func capabilities(raw jsontext.Value) map[string]any {
 }
 
 // listTools answers from the pins; the server is not asked.
-func (c *Session) listTools(l *Life, m mcpwire.Message) {
+func (c *Session) listTools(p *gate.Policy, m mcpwire.Message) {
 	out := []byte(`{"tools":[`)
-	for i, def := range l.Policy().Listed() {
+	for i, def := range p.Listed() {
 		if i > 0 {
 			out = append(out, ',')
 		}

@@ -178,7 +178,7 @@ func (c *Session) keep(id mcpwire.ID, most int) (stop chan struct{}, why string)
 	case held || dup:
 		return nil, "the id is that of a request in flight"
 	case len(c.held) >= most:
-		return nil, fmt.Sprintf("%d calls of this client wait already", maxHeld)
+		return nil, fmt.Sprintf("%d calls of this client wait already", most)
 	}
 	stop = make(chan struct{})
 	c.held[id] = stop

@@ -47,6 +47,9 @@ func (l *Life) take(id int64) *route {
 	r := l.routes[id]
 	delete(l.routes, id)
 	l.mu.Unlock()
+	if r != nil && r.method != "ping" {
+		l.server.touch()
+	}
 	if r != nil && r.tool != "" {
 		l.CallEnded()
 	}

@@ -37,14 +37,19 @@ type Recorder interface {
 
 // Server is one MCP server as clients see it, running or not.
 type Server struct {
-	Name     mcprun.ServerName
-	Desk     *approval.Desk // where calls wait for a human
-	Known    *known.Set     // what it was asked before; nil: nothing
-	Limits   *limits.Limiter
+	Name   mcprun.ServerName
+	Desk   *approval.Desk // where calls wait for a human
+	Known  *known.Set     // what it was asked before; nil: nothing
+	Limits *limits.Limiter
+	// Wake brings the server up for a request of who, or says why not; it returns early
+	// when stop is closed.
+	Wake     func(who mcprun.Principal, stop <-chan struct{}) error
 	switches *limits.Switches
 	labels   atomic.Pointer[[]mcprun.Label]
 	record   Recorder
 	life     atomic.Pointer[Life]
+	face     atomic.Pointer[Face]
+	use      use
 
 	mu       sync.Mutex
 	sessions map[*Session]struct{}
@@ -52,7 +57,7 @@ type Server struct {
 
 // NewServer returns a server that is not running.
 func NewServer(name mcprun.ServerName, switches *limits.Switches, record Recorder, desk *approval.Desk, limiter *limits.Limiter) *Server {
-	return &Server{Name: name, Desk: desk, Limits: limiter, switches: switches, record: record, sessions: make(map[*Session]struct{})}
+	return &Server{Name: name, Desk: desk, Limits: limiter, switches: switches, record: record, sessions: make(map[*Session]struct{}), Wake: stopped(name)}
 }
 
 // Life is one run of the server, from its handshake to its end.
@@ -115,7 +120,13 @@ func (s *Server) NewLife(instance string) *Life {
 func (s *Server) Prepare(l *Life, conn *upstream.Conn) { l.conn = conn }
 
 // Begin lets clients reach a life whose policy is set.
-func (s *Server) Begin(l *Life) { s.life.Store(l) }
+func (s *Server) Begin(l *Life) {
+	s.touch()
+	s.life.Store(l)
+}
+
+// Serves reports whether clients reach this life.
+func (s *Server) Serves(l *Life) bool { return s.life.Load() == l }
 
 // End stops taking calls and fails those in flight with cause. It reports
 // whether l was the current life.

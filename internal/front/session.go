@@ -162,20 +162,21 @@ var forwarded = map[string]bool{
 
 // request handles one request; p is what it has already where it comes again.
 func (c *Session) request(m mcpwire.Message, p *permit) {
-	l := c.server.life.Load()
+	l := c.server.attend()
+	defer c.server.done(m.Method)
 	if k, killed := c.server.Killed("", c.principal); killed {
 		c.refuse(m, codeRefused, "killed", (&KilledError{k}).Error()+"; an operator can undo it: mcprun revive "+k.Argument())
 		return
 	}
 	if l == nil {
-		c.refuse(m, codeRefused, "stopped", fmt.Sprintf("server %s is not running; an operator can start it: mcprun start", c.server.Name))
+		c.asleep(m, p)
 		return
 	}
 	switch {
 	case m.Method == "initialize":
-		c.initialize(l, m)
+		c.initialize(l.Greeting, m)
 	case m.Method == "tools/list":
-		c.listTools(l, m)
+		c.listTools(l.Policy(), m)
 	case m.Method == "tools/call":
 		c.call(l, m, p)
 	case forwarded[m.Method]:
@@ -427,7 +428,7 @@ func (c *Session) notification(m mcpwire.Message) {
 	l := c.server.life.Load()
 	switch {
 	case m.Method == "notifications/initialized":
-	case m.Method == "notifications/cancelled" && l != nil:
+	case m.Method == "notifications/cancelled":
 		if id, ok := mcpwire.Reference(m.Method, m.Params); ok {
 			c.cancel(l, id, stringMember(m.Params, "reason"))
 		}
@@ -442,7 +443,7 @@ func (c *Session) notification(m mcpwire.Message) {
 func (c *Session) cancel(l *Life, id mcpwire.ID, reason string) {
 	c.giveUp(id, false)
 	ours, ok := c.forget(id)
-	if !ok {
+	if !ok || l == nil {
 		return
 	}
 	if r := l.take(ours); r != nil {

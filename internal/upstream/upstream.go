@@ -104,6 +104,13 @@ func (c *Conn) Begin(id int64, method string, params jsontext.Value, timeout tim
 	}
 }
 
+// InFlight counts the requests that have no reply yet, the daemon's own too.
+func (c *Conn) InFlight() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.inFlight)
+}
+
 // Call sends a request and waits for its reply.
 func (c *Conn) Call(ctx context.Context, method string, params jsontext.Value, timeout time.Duration) (jsontext.Value, error) {
 	got := make(chan Reply, 1)
