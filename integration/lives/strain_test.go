@@ -59,7 +59,7 @@ func TestLimitsOfTheContainerAreNamed(t *testing.T) {
 			t.Error("exit code 0")
 		}
 		says(t, errs, "the server ended", "its memory of 64MiB was used up", "resources: {memory: 128MiB}")
-		eventually(t, "why it ended in ps", func() bool { return status(t, d, "s").State == "failed" })
+		eventually(t, "why it ended in ps", func() bool { return status(t, d, "s").State == "crashed" })
 		says(t, status(t, d, "s").Why, "its memory of 64MiB was used up")
 	})
 }
