@@ -33,6 +33,7 @@ import (
 	"github.com/mcprun/mcprun/internal/control"
 	"github.com/mcprun/mcprun/internal/failpoint"
 	"github.com/mcprun/mcprun/internal/front"
+	"github.com/mcprun/mcprun/internal/killfolder"
 	"github.com/mcprun/mcprun/internal/known"
 	"github.com/mcprun/mcprun/internal/notify"
 	"github.com/mcprun/mcprun/internal/paths"
@@ -79,6 +80,7 @@ type Daemon struct {
 	pasts    pasts
 	page     page
 	law      law
+	orders   orders
 	chat     *notify.Sender // tells approval.webhook
 
 	mu      sync.Mutex
@@ -90,6 +92,9 @@ type Daemon struct {
 func Run(ctx context.Context, opts Options, ready func()) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	usr1 := make(chan os.Signal, 1) // first of all: until then it would end the process
+	signal.Notify(usr1, syscall.SIGUSR1)
+	defer signal.Stop(usr1)
 	unlock, err := claim(opts.Dirs)
 	if err != nil {
 		return err
@@ -116,7 +121,8 @@ func Run(ctx context.Context, opts Options, ready func()) error {
 	failpoint.Hit("daemon.listening")
 	go srv.Serve(ctx)
 	go d.chat.Run(ctx)
-	go d.watchSignal(ctx)
+	go d.watchSignal(ctx, usr1)
+	go killfolder.Watch(ctx, opts.Dirs.Kill(), d.lookForOrders)
 	go d.watchHangup(ctx, hangup)
 	go d.keepLimits(ctx)
 	d.opts.Log.Info("ready", "socket", opts.Dirs.Socket(), "pid", os.Getpid())
@@ -155,14 +161,13 @@ func raiseFiles() error {
 }
 
 // watchSignal kills everything on SIGUSR1.
-func (d *Daemon) watchSignal(ctx context.Context) {
-	ch := make(chan os.Signal, 1)
-	signal.Notify(ch, syscall.SIGUSR1)
-	defer signal.Stop(ch)
+func (d *Daemon) watchSignal(ctx context.Context, usr1 <-chan os.Signal) {
 	for {
 		select {
-		case <-ch:
-			d.killAll("SIGUSR1", "a signal to the daemon")
+		case <-usr1:
+			if err := d.throwAll(newKill(limits.Target{}, "SIGUSR1", "a signal to the daemon", waySignal)); err != nil {
+				d.opts.Log.Error("killing everything", "err", err)
+			}
 		case <-ctx.Done():
 			return
 		}
@@ -234,6 +239,9 @@ func (d *Daemon) open(ctx context.Context) error {
 		return err
 	}
 	failpoint.Hit("daemon.life-recorded")
+	if err := d.openKillFolder(); err != nil {
+		return err
+	}
 	d.rt, err = runtime.Open(ctx, runtime.Options{Dirs: d.opts.Dirs, Programs: d.opts.Programs, Containerd: d.opts.Containerd, Log: d.opts.Log})
 	if err != nil {
 		return fmt.Errorf("opening the runtime: %w", err)

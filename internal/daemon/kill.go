@@ -16,6 +16,7 @@ import (
 	"github.com/mcprun/mcprun/internal/failpoint"
 	"github.com/mcprun/mcprun/internal/front"
 	"github.com/mcprun/mcprun/limits"
+	"github.com/mcprun/mcprun/runtime/cgroup"
 )
 
 // killCleanup bounds how long a kill waits for the last step, which needs
@@ -304,9 +305,23 @@ func (s *server) awaitDead(ctx context.Context, k limits.Kill) error {
 	}
 }
 
-// killAll throws the widest switch; it is what SIGUSR1 does.
-func (d *Daemon) killAll(who, why string) {
-	if _, err := d.throw(newKill(limits.Target{}, who, why, waySignal)); err != nil {
-		d.opts.Log.Error("killing everything", "err", err)
+// throwAll kills everything for one who holds no connection. A ladder that does not reach
+// its processes, whatever of this daemon hangs, must not keep them alive: then they are
+// ended as mcprun kill --all does it without a daemon.
+func (d *Daemon) throwAll(k limits.Kill) error {
+	done := make(chan error, 1)
+	go func() { _, err := d.throw(k); done <- err }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(ladderBound):
 	}
+	h, err := cgroup.Find()
+	if err == nil {
+		err = h.KillAll("/"+d.opts.Dirs.CgroupParent(), killCleanup)
+	}
+	return errors.Join(fmt.Errorf("the kill takes longer than %v; the processes were ended past it", ladderBound), err, d.switches.Persist(k))
 }
+
+// ladderBound is far more than a kill takes until no process is left.
+const ladderBound = 3 * time.Second

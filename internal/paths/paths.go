@@ -37,7 +37,10 @@ func (d Dirs) Factors() string            { return filepath.Join(d.Keys(), "auth
 func (d Dirs) Limits() string { return filepath.Join(d.Data, "limits.json") }
 
 // OldFactor is where an earlier version kept one secret for everybody.
-func (d Dirs) OldFactor() string  { return filepath.Join(d.Keys(), "factor.json") }
+func (d Dirs) OldFactor() string { return filepath.Join(d.Keys(), "factor.json") }
+
+// Kill is the folder in which the appearance of a file is a kill.
+func (d Dirs) Kill() string       { return filepath.Join(d.Data, "kill") }
 func (d Dirs) DaemonLog() string  { return filepath.Join(d.Data, "daemon.log") }
 func (d Dirs) Names() string      { return filepath.Join(d.Data, "names") }
 func (d Dirs) ServerLogs() string { return filepath.Join(d.Data, "logs") }
