@@ -50,7 +50,7 @@ func (a *App) limitsCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&live, "live", false, "draw it anew every second until interrupted")
-	cmd.AddCommand(a.limitsResetCommand())
+	cmd.AddCommand(a.limitsResetCommand(), a.limitsSetCommand())
 	return cmd
 }
 

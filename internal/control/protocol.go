@@ -41,7 +41,9 @@ const (
 	OpConnect   Op = "connect"
 	OpLimits    Op = "limits" // what was used of each limit
 
-	OpResetLimits Op = "reset-limits" // give it back
+	// OpSetResources changes what the container of a running server may use.
+	OpSetResources Op = "set-resources"
+	OpResetLimits  Op = "reset-limits" // give it back
 
 	OpAuthenticators Op = "authenticators"       // who has which
 	OpConfirm        Op = "confirm"              // have one count
@@ -60,24 +62,25 @@ const maxRequest = 24 << 20
 
 // Request is what a client asks; which fields count depends on Op.
 type Request struct {
-	Op       Op                `json:"op"`
-	Server   mcprun.ServerName `json:"server,omitzero"`
-	Tool     mcprun.ToolName   `json:"tool,omitzero"`
-	All      bool              `json:"all,omitzero"`      // kill, revive: everything
-	Label    mcprun.Label      `json:"label,omitzero"`    // kill, revive: all servers with it
-	Client   mcprun.Principal  `json:"client,omitzero"`   // kill, revive: all calls of one client
-	Why      string            `json:"why,omitzero"`      // kill, revive
-	Remove   bool              `json:"remove,omitzero"`   // kill-key
-	Manifest []byte            `json:"manifest,omitzero"` // start, run, lock, reload: server.yaml
-	File     string            `json:"file,omitzero"`     // its absolute path: for messages, and for relative paths in it
-	Lock     []byte            `json:"lock,omitzero"`     // start, run, reload: server.lock
-	ID       string            `json:"id,omitzero"`       // decide: of the approval; confirm, remove: of the authenticator
-	Yes      bool              `json:"yes,omitzero"`      // decide
-	Code     string            `json:"code,omitzero"`     // decide, confirm, remove: of an authenticator of who asks
-	NewCode  string            `json:"newCode,omitzero"`  // confirm: of the new one
-	Lines    int               `json:"lines,omitzero"`    // logs: how many of the last
-	Follow   bool              `json:"follow,omitzero"`   // logs
-	Files    bool              `json:"files,omitzero"`    // connect: stdin and stdout come with the request
+	Op        Op                `json:"op"`
+	Server    mcprun.ServerName `json:"server,omitzero"`
+	Tool      mcprun.ToolName   `json:"tool,omitzero"`
+	All       bool              `json:"all,omitzero"`       // kill, revive: everything
+	Label     mcprun.Label      `json:"label,omitzero"`     // kill, revive: all servers with it
+	Client    mcprun.Principal  `json:"client,omitzero"`    // kill, revive: all calls of one client
+	Why       string            `json:"why,omitzero"`       // kill, revive
+	Remove    bool              `json:"remove,omitzero"`    // kill-key
+	Manifest  []byte            `json:"manifest,omitzero"`  // start, run, lock, reload: server.yaml
+	File      string            `json:"file,omitzero"`      // its absolute path: for messages, and for relative paths in it
+	Lock      []byte            `json:"lock,omitzero"`      // start, run, reload: server.lock
+	ID        string            `json:"id,omitzero"`        // decide: of the approval; confirm, remove: of the authenticator
+	Yes       bool              `json:"yes,omitzero"`       // decide
+	Code      string            `json:"code,omitzero"`      // decide, confirm, remove: of an authenticator of who asks
+	NewCode   string            `json:"newCode,omitzero"`   // confirm: of the new one
+	Lines     int               `json:"lines,omitzero"`     // logs: how many of the last
+	Follow    bool              `json:"follow,omitzero"`    // logs
+	Resources map[string]string `json:"resources,omitzero"` // set-resources: as in server.yaml
+	Files     bool              `json:"files,omitzero"`     // connect: stdin and stdout come with the request
 }
 
 // Reply is one line from the daemon.
@@ -108,6 +111,7 @@ type Result struct {
 
 	Authenticators []Authenticator `json:"authenticators,omitzero"`
 	Limits         []Limit         `json:"limits,omitzero"`
+	Resources      *ResourceChange `json:"resources,omitzero"`
 }
 
 // Authenticator is one with which somebody proves that they are there.
@@ -186,6 +190,21 @@ type Inspection struct {
 	Policy    []ToolPolicy      `json:"tools_policy"`
 	Kills     []string          `json:"kills,omitzero"`
 	Notes     []string          `json:"notes,omitzero"`
+}
+
+// ResourceChange is what the container of a running server may use from now on.
+type ResourceChange struct {
+	Server   mcprun.ServerName `json:"server"`
+	Instance string            `json:"instance"` // for which it holds
+	File     string            `json:"file"`     // where it would hold for the next one
+	Changes  []ValueChange     `json:"changes"`
+}
+
+// ValueChange is one value, as it is written in a file.
+type ValueChange struct {
+	Key string `json:"key"`
+	Old string `json:"old"`
+	New string `json:"new"`
 }
 
 // ContainerUse is what a container uses of one of its limits.

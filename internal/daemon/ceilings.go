@@ -177,7 +177,7 @@ func (s *server) enforce(who mcprun.Principal) error {
 	if run == nil {
 		return nil // a start under way looks again when it is up
 	}
-	v := s.d.ceilings().Check(def.m, filepath.Dir(def.file))
+	v := s.d.ceilings().Check(with(def.m, run.resources()), filepath.Dir(def.file))
 	if len(v) == 0 {
 		s.judge(run, def)
 		return nil

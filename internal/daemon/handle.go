@@ -90,6 +90,8 @@ func (d *Daemon) do(ctx context.Context, c *control.Call) (*control.Result, erro
 		return d.tryWebhook(ctx, c)
 	case control.OpEgress:
 		return d.egress(c)
+	case control.OpSetResources:
+		return d.setResources(c)
 	case control.OpLimits:
 		return d.shownLimits(c)
 	case control.OpResetLimits:
@@ -398,6 +400,9 @@ func (d *Daemon) inspect(c *control.Call) (*control.Result, error) {
 		in.HostIDs = fmt.Sprintf("%d-%d", run.inst.IDBase, run.inst.IDBase+65535)
 		in.Policy = d.toolPolicies(s, run)
 		in.Uses = uses(run)
+		if changed := changedNow(def, run); changed != "" {
+			in.Notes = append(in.Notes, changed)
+		}
 	}
 	return &control.Result{Inspect: in}, nil
 }

@@ -97,7 +97,8 @@ func (s *server) noteStrain(run *running, during front.Flight, last bool) {
 		if err := s.d.record.Append(rec); err != nil {
 			s.d.opts.Log.Error("recording a limit that was run into", "server", s.name, "limit", limit, "err", err)
 		}
-		s.log.note(rec.Reason)
+		key, value := doubled(i, run.resources())
+		s.log.note(fmt.Sprintf("%s, or until it ends: mcprun limits set %s --%s %s", rec.Reason, s.name, key, value))
 	}
 }
 
@@ -113,11 +114,16 @@ func strainOf(i int, u runtime.Use, r manifest.Resources) (limit, most, peak, wh
 
 // advice is the line of server.yaml that gives twice as much.
 func advice(i int, r manifest.Resources) string {
-	line := "pids: " + fmt.Sprint(min(2*r.Pids, manifest.MaxPids))
+	key, value := doubled(i, r)
+	return fmt.Sprintf("if it needs more, write in server.yaml: resources: {%s: %s}", key, value)
+}
+
+// doubled is twice of what a limit is, as far as a file may say.
+func doubled(i int, r manifest.Resources) (key, value string) {
 	if i == ofMemory {
-		line = "memory: " + manifest.Size(min(2*r.Memory, manifest.MaxMemory))
+		return "memory", manifest.Size(min(2*r.Memory, manifest.MaxMemory))
 	}
-	return "if it needs more, write in server.yaml: resources: {" + line + "}"
+	return "pids", fmt.Sprint(min(2*r.Pids, manifest.MaxPids))
 }
 
 // strainedSince is what a call that failed is told.
