@@ -117,7 +117,7 @@ func TestInterpretedArguments(t *testing.T) {
 		{`"command":{"type":"string"}`, "*", argument.Unchecked{Reason: "ours"}, mcprun.Low},
 		{`"command":{"type":"string"}`, "command", wordchecks.Enum{"status"}, mcprun.Low},
 		{`"command":{"type":"string"}`, "command", wordchecks.Secrets{}, mcprun.High},
-		{`"command":{"type":"string"}`, "other", command.Spec{Others: argument.Hold}, mcprun.High},
+		{`"command":{"type":"string"},"other":{"type":"string"}`, "other", command.Spec{Others: argument.Hold}, mcprun.High},
 		{`"query":{"type":"string","description":"what to search for"}`, "", nil, mcprun.Low},
 		{`"commandTimeout":{"type":"string"}`, "", nil, mcprun.Low},
 		{`"command":{"type":"boolean"}`, "", nil, mcprun.Low},

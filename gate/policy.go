@@ -105,6 +105,10 @@ func newEntry(pinned lock.Tool, grant Grant, granted bool, alike string) entry {
 				return e
 			}
 		}
+		if why, has := e.tool.unfitCheck(grant.Arguments); why != "" {
+			e.withhold(RuleWithheld, fmt.Sprintf("%s is withheld: %s", pinned.Name, why), has)
+			return e
+		}
 		if why := e.tool.unfitPreview(grant.Preview); why != "" {
 			e.withhold(RuleWithheld, fmt.Sprintf("%s is withheld: %s", pinned.Name, why), "name what makes it a dry run, or take preview out of server.yaml")
 			return e

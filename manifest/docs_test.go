@@ -127,6 +127,18 @@ func TestDocsExample(t *testing.T) {
 	}
 }
 
+// wholeFile reads a server.yaml or a policy.yaml.
+func wholeFile(t *testing.T, guide string, text []byte) {
+	t.Helper()
+	_, err := manifest.Parse(guide, text)
+	if !strings.Contains(string(text), "\nname: ") {
+		_, err = manifest.ParseCeilings(guide, text)
+	}
+	if err != nil {
+		t.Errorf("%v\nin\n%s", err, text)
+	}
+}
+
 // TestSchemaIsComplete: each key has a type, a default and a reason, and each is
 // read: leaving it out of the schema would refuse the complete example.
 func TestSchemaIsComplete(t *testing.T) {
@@ -142,15 +154,20 @@ func TestSchemaIsComplete(t *testing.T) {
 	}
 }
 
-// TestGuides: every piece of a server.yaml that a guide shows is taken as it stands.
+// TestGuides: every file, and every piece of a server.yaml, that a guide shows is taken
+// as it stands.
 func TestGuides(t *testing.T) {
 	const inspected = "egress: [{host: api.example.com, inspect: true, methods: [GET, POST], paths: [\"/**\"]}]\n"
-	for guide, least := range map[string]int{"egress.md": 4, "credentials.md": 3, "limits.md": 4, "policy.md": 4} {
+	for guide, least := range map[string]int{"egress.md": 4, "credentials.md": 3, "limits.md": 4, "policy.md": 6, "approvals.md": 5} {
 		blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(read(t, "../docs/"+guide), -1)
 		if len(blocks) < least {
 			t.Errorf("%s: only %d examples found: the test sees too little", guide, len(blocks))
 		}
 		for _, b := range blocks {
+			if strings.HasPrefix(string(b[1]), "version: 1\n") {
+				wholeFile(t, guide, b[1])
+				continue
+			}
 			text := header + string(b[1])
 			if !strings.Contains("\n"+text, "\ntools:") {
 				text += "tools: {create_issue: {risk: low}}\n"

@@ -108,7 +108,7 @@ func baseKeys() []key {
 		{"tools.*.arguments.*.sql", "mapping", "no check", "", "parsed as the database will: which statements, tables and functions"},
 		{"tools.*.arguments.*.sql.dialect", "text", "required", "postgres or sqlite", "what one database runs another reads as a comment"},
 		{"tools.*.arguments.*.sql.pass", "list of text", "read", "read, lock, insert, update, delete, transaction, schema or admin", "these kinds of statements pass"},
-		{"tools.*.arguments.*.sql.hold", "list of text", "insert, update, delete", "as in pass", "these wait for a human; all others are refused"},
+		{"tools.*.arguments.*.sql.hold", "list of text", "insert, update, delete; none where pass is written", "as in pass", "these wait for a human; all others are refused"},
 		{"tools.*.arguments.*.sql.tables", "list of text", "all", "table or schema.table", "only these"},
 		{"tools.*.arguments.*.sql.functions", "list of text", "the harmless built-in ones", "name or schema.name", "these as well; others are held, and dangerous ones refused in any case"},
 		{"tools.*.arguments.*.sql.many", "true or false", "false", "", "accepts more than one statement"},

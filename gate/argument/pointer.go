@@ -50,6 +50,9 @@ func (p Pointer) Covers(name string) bool {
 // All reports whether the pointer leads to every argument.
 func (p Pointer) All() bool { return len(p.steps) == 0 || len(p.steps) == 1 && p.steps[0] == "*" }
 
+// Steps are the names on the way, * for every one.
+func (p Pointer) Steps() []string { return slices.Clone(p.steps) }
+
 func (p Pointer) String() string { return p.text }
 
 // Values returns what stands in args where the pointer leads. Where a value ends the

@@ -27,6 +27,7 @@ func (a *App) policyCommand() *cobra.Command {
 
 func (a *App) policyTestCommand() *cobra.Command {
 	var file, ceilings string
+	var verbose bool
 	c := &cobra.Command{
 		Use: "test --cases FILE SERVER.YAML...", Short: "replay labelled calls offline and print each wrong answer", Args: cobra.MinimumNArgs(1),
 		Long: "Judge every call of the file by the server.yaml that has its server's name, without starting anything. Each line of FILE is a JSON object:\nserver, tool_name, arguments, expected (allow, approve or block), id, and, where the server is not locked, tool_description and input_schema.\nA call of a tool that demands a justification need not have one.\nThe exit code is 1 if an answer is not the expected one.",
@@ -35,7 +36,12 @@ func (a *App) policyTestCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			err = a.print(map[string]any{"results": report.Results, "skipped": report.Skipped, "matrix": report.Matrix()}, func(w io.Writer) { a.showPolicyTest(w, report) })
+			err = a.print(map[string]any{"results": report.Results, "skipped": report.Skipped, "matrix": report.Matrix()}, func(w io.Writer) {
+				if verbose {
+					a.showAnswers(w, report.Results)
+				}
+				a.showPolicyTest(w, report)
+			})
 			if wrong := report.Wrong(); err == nil && len(wrong) > 0 {
 				err = &mcprun.Error{Class: mcprun.Failed, What: "testing policies", Why: fmt.Sprintf("%d of %d answers are wrong", len(wrong), len(report.Results))}
 			}
@@ -44,6 +50,7 @@ func (a *App) policyTestCommand() *cobra.Command {
 	}
 	c.Flags().StringVar(&file, "cases", "", "the `file` with one call a line")
 	c.MarkFlagRequired("cases")
+	c.Flags().BoolVarP(&verbose, "verbose", "v", false, "each call with its answer, in the words that the model is told")
 	policyFlag(c, &ceilings, "the defaults")
 	return c
 }
@@ -170,6 +177,27 @@ func readPolicy(path string) (policytest.Policy, error) {
 		return policytest.Policy{}, &mcprun.Error{Class: mcprun.Usage, What: "reading " + lockPath(path), Err: err, Hint: "mcprun lock " + path}
 	}
 	return policytest.Policy{Server: m, Lock: pins}, nil
+}
+
+// showAnswers prints each call and what becomes of it.
+func (a *App) showAnswers(w io.Writer, results []policytest.Result) {
+	for _, one := range results {
+		word := map[policytest.Answer]string{policytest.Allow: a.colour(green, "allowed"), policytest.Approve: a.colour(amber, "held   "), policytest.Block: a.colour(red, "refused")}[one.Got]
+		after := ""
+		if len(one.After) > 0 {
+			after = " after " + lock.Visible(strings.Join(one.After, ", "))
+		}
+		fmt.Fprintf(w, "%s  %s %s%s\n", word, lock.Visible(one.Tool), clipText(lock.Visible(string(one.Arguments))), after)
+		if one.Got == policytest.Allow {
+			continue
+		}
+		fmt.Fprintf(w, "         %s [%s]\n", strings.TrimSpace(lock.Visible(one.Reason)), one.Rule)
+		label := "hint: "
+		for line := range strings.Lines(one.Hint) {
+			fmt.Fprintf(w, "         %s%s\n", label, lock.Visible(strings.TrimRight(line, "\n")))
+			label = "      "
+		}
+	}
 }
 
 func (a *App) showPolicyTest(w io.Writer, r policytest.Report) {

@@ -108,7 +108,11 @@ type Result struct {
 	Got      Answer `json:"got"`
 	Rule     string `json:"rule"`
 	Reason   string `json:"reason"`
+	Hint     string `json:"hint,omitempty"`
 	Note     string `json:"note,omitempty"`
+
+	Arguments json.RawMessage `json:"arguments,omitempty"`
+	After     []string        `json:"after,omitempty"` // the calls that went before, as server/tool
 }
 
 // Right reports whether the answer is the expected one.
@@ -156,7 +160,7 @@ func Run(cases []Case, policies []Policy) (Report, error) {
 			report.Skipped++
 			continue
 		}
-		taint, err := before(c, byName)
+		taint, after, err := before(c, byName)
 		if err != nil {
 			return report, fmt.Errorf("case %s: %w", c.ID, err)
 		}
@@ -164,6 +168,7 @@ func Run(cases []Case, policies []Policy) (Report, error) {
 		if err != nil {
 			return report, fmt.Errorf("case %s: %w", c.ID, err)
 		}
+		r.After = after
 		report.Results = append(report.Results, r)
 	}
 	return report, nil
@@ -171,12 +176,11 @@ func Run(cases []Case, policies []Policy) (Report, error) {
 
 // before is what a client has read by the calls that went before, each of which
 // counts as one that was answered. What is not understood as a list of calls counts
-// as nothing.
-func before(c Case, policies map[string]Policy) (gate.Taint, error) {
-	var taint gate.Taint
+// as nothing; after names those that count.
+func before(c Case, policies map[string]Policy) (taint gate.Taint, after []string, err error) {
 	var calls []Call
 	if len(c.Sequence) == 0 || json.Unmarshal(c.Sequence, &calls) != nil {
-		return taint, nil
+		return taint, after, nil
 	}
 	for _, step := range calls {
 		if step.Server == "" {
@@ -188,16 +192,17 @@ func before(c Case, policies map[string]Policy) (gate.Taint, error) {
 		}
 		pins, err := p.pins(step)
 		if err != nil {
-			return taint, err
+			return taint, after, err
 		}
 		policy, _ := gate.NewPolicy(p.Server.Name, pins, gate.GrantsUnder(p.Server, p.Ceilings))
 		said, err := instructions(step.Result)
 		if err != nil {
-			return taint, err
+			return taint, after, err
 		}
+		after = append(after, step.Server+"/"+step.Tool)
 		taint = taint.After(policy.Traits(mcprun.ToolName(step.Tool)), said)
 	}
-	return taint, nil
+	return taint, after, nil
 }
 
 // instructions reports whether a text addresses a model.
@@ -240,7 +245,7 @@ func judge(c Case, p Policy, taint gate.Taint) (Result, error) {
 		d = policy.Decide(gate.Call{Server: p.Server.Name, Tool: name, Arguments: rest, Stated: stated, Principal: "uid:0", Session: "s-test", Now: time.Unix(0, 0), Recent: none,
 			Taint: taint, Known: func(string) bool { return true }})
 	}
-	r := Result{ID: c.ID, Server: c.Server, Tool: c.Tool, Expected: c.Expected, Got: Block, Rule: d.Rule, Reason: d.Reason, Note: c.Note}
+	r := Result{ID: c.ID, Server: c.Server, Tool: c.Tool, Expected: c.Expected, Got: Block, Rule: d.Rule, Reason: d.Reason, Hint: d.Hint, Note: c.Note, Arguments: c.Arguments}
 	switch d.Verdict {
 	case mcprun.Allow:
 		r.Got = Allow
