@@ -38,8 +38,10 @@ func (a *App) approvalsCommand() *cobra.Command {
 					shown = append(shown, one)
 				}
 			}
-			slices.SortStableFunc(shown, func(x, y control.Approval) int { return x.Until.Compare(y.Until) })
-			return a.print(shown, func(w io.Writer) { a.listApprovals(w, shown, all) })
+			return a.print(shown, func(w io.Writer) {
+				slices.SortStableFunc(shown, func(x, y control.Approval) int { return x.Until.Compare(y.Until) })
+				a.listApprovals(w, shown, all)
+			})
 		},
 	}
 	c.Flags().BoolVar(&all, "all", false, "also those that were decided, used or have expired")
