@@ -112,7 +112,8 @@ type Waiter struct {
 	asked Asked
 	scope Scope
 	limit int64
-	C     chan Outcome // gets one value
+	Wait  time.Duration // how long it is worth to wait, as the server's limits say
+	C     chan Outcome  // gets one value
 }
 
 // Outcome is what became of a call that waited: one of the two is set.
@@ -134,7 +135,7 @@ func (l *Limiter) Enter(a Asked, now time.Time) (*Ticket, *Waiter, *Refusal) {
 		return nil, nil, r
 	}
 	if h := full(holds); h != nil {
-		w := &Waiter{l: l, asked: a, scope: h.scope, limit: *h.set.Concurrency, C: make(chan Outcome, 1)}
+		w := &Waiter{l: l, asked: a, scope: h.scope, limit: *h.set.Concurrency, Wait: l.servers[a.Server].Wait, C: make(chan Outcome, 1)}
 		if r := l.queue(w); r != nil {
 			return nil, nil, r
 		}

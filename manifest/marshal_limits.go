@@ -79,6 +79,9 @@ func callRateText(r limits.Rate) string {
 	return fmt.Sprintf("%d/%s", r.Calls, r.Per)
 }
 
+// LimitsText writes the limits of all calls as server.yaml has them, on one line.
+func (s *Server) LimitsText() string { return limitFields(s.Limits).String() }
+
 func limitFields(l limits.Limits) fields {
 	f := setFields(l.Server, true)
 	f.add(true, "queue: %d", l.Queue)

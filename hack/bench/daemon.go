@@ -123,10 +123,13 @@ func (b *bench) commands() subject {
 		policy: ", arguments: {command: {unchecked: bench}}"}
 }
 
+// limitless are limits that are counted and never reached: a benchmark is a loop.
+const limitless = "limits: {rate: 100000000/s, repeats: none, concurrency: 1000, budget: {calls: 1000000000/month, results: 100000GiB/month}}\n"
+
 // lock writes and locks the server's files. The CPU limit is the whole machine,
 // for the bare process has none either.
 func (b *bench) lock(s subject) error {
-	text := fmt.Sprintf("version: 1\nname: %s\nimage: %s\nprofile: %s\nresources: {cpu: %d}\ntools:\n  %s: {risk: low%s}\n",
+	text := fmt.Sprintf("version: 1\nname: %s\nimage: %s\nprofile: %s\nresources: {cpu: %d}\n"+limitless+"tools:\n  %s: {risk: low%s}\n",
 		s.name, filepath.Join(b.images, s.image+".oci.tar"), s.profile, runtime.NumCPU(), s.tool, s.policy)
 	if err := b.write(s.name+".yaml", text); err != nil {
 		return err

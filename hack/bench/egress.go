@@ -103,7 +103,7 @@ image: %s
 profile: node
 resources: {cpu: 2, memory: 1GiB, pids: 256}
 timeouts: {call: 10m}
-tools: {run_command: {risk: low, arguments: {command: {unchecked: bench}}}}
+`+limitless+`tools: {run_command: {risk: low, arguments: {command: {unchecked: bench}}}}
 egress:
   - {host: tcp.example.com, port: 8080, protocol: tcp}
   - {host: tls.example.com}

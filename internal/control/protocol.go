@@ -139,6 +139,8 @@ type Limit struct {
 	Kind      string            `json:"kind"`  // rate, concurrency, or what a budget counts
 	Limit     string            `json:"limit"`
 	Used      string            `json:"used"`
+	Max       int64             `json:"max"` // the same as numbers: calls, bytes, microseconds, or millionths of the unit of costs
+	Amount    int64             `json:"amount"`
 	Share     float64           `json:"share"` // 1 is all of it
 	Period    string            `json:"period,omitzero"`
 	Frees     time.Time         `json:"frees,omitzero"` // when its period ends

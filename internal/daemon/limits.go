@@ -63,6 +63,9 @@ func (d *Daemon) openLimits() error {
 		d.opts.Log.Info("calls that an earlier life left open count with all that was set aside for them", "calls", n)
 	}
 	d.limits.SetCommon(d.ceilings().Limits.Common(), now)
+	if err := d.saveLimits(); err != nil { // the next start has less to read
+		d.opts.Log.Warn("writing down what was used", "err", err)
+	}
 	return nil
 }
 
@@ -132,7 +135,7 @@ func (d *Daemon) shownLimits(c *control.Call) (*control.Result, error) {
 	out := []control.Limit{}
 	for _, r := range rows {
 		out = append(out, control.Limit{Server: r.Scope.Server, Tool: r.Scope.Tool, Principal: r.Scope.Principal, Session: r.Scope.Session, Scope: r.Scope.String(),
-			Kind: r.Kind, Limit: r.LimitText(), Used: r.UsedText(), Share: r.Share(), Period: r.Period, Frees: r.Frees})
+			Kind: r.Kind, Limit: r.LimitText(), Used: r.UsedText(), Max: r.Limit, Amount: r.Used, Share: r.Share(), Period: r.Period, Frees: r.Frees})
 	}
 	return &control.Result{Limits: out}, nil
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/mcprun/mcprun/netpolicy/egress"
 )
 
-// reload puts the egress rules of a changed server.yaml in force for the server
-// that runs. Whatever is wrong, the rules that hold stay.
+// reload puts the egress rules and the limits of a changed server.yaml in force for the
+// server that runs. Whatever is wrong, the rules that hold stay.
 func (d *Daemon) reload(c *control.Call) (*control.Result, error) {
 	def, err := define(c, true)
 	if err != nil {
@@ -45,7 +45,7 @@ func (s *server) reload(def *definition, who mcprun.Principal) (*control.RuleCha
 		return nil, &mcprun.Error{Class: mcprun.Failed, What: doing, Why: "it is not running", Hint: "mcprun start " + def.file}
 	}
 	if keys := needStart(old, def); len(keys) > 0 {
-		return nil, &mcprun.Error{Class: mcprun.Denied, What: doing, Why: "only egress can be changed while it runs, and there changed: " + strings.Join(keys, ", "), Hint: again}
+		return nil, &mcprun.Error{Class: mcprun.Denied, What: doing, Why: "only egress and limits can be changed while it runs, and there changed: " + strings.Join(keys, ", "), Hint: again}
 	}
 	if err := s.d.within(doing, def); err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func (s *server) reload(def *definition, who mcprun.Principal) (*control.RuleCha
 	if err != nil {
 		return nil, withContext(doing, err)
 	}
-	change := &control.RuleChange{Server: s.name, Added: without(rules(def.m), rules(old.m)), Removed: without(rules(old.m), rules(def.m))}
+	change := &control.RuleChange{Server: s.name, Added: without(reloadable(def.m), reloadable(old.m)), Removed: without(reloadable(old.m), reloadable(def.m))}
 	rec := &audit.Record{Type: audit.TypePolicy, Server: s.name, Instance: run.inst.ID, Principal: who, Detail: ruleDetail(change, def.file)}
 	if err := s.d.record.AppendDurable(rec); err != nil {
 		return nil, fmt.Errorf("%s: it cannot be recorded: %w", doing, err)
@@ -77,7 +77,7 @@ func (s *server) reload(def *definition, who mcprun.Principal) (*control.RuleCha
 // needStart names what differs between two definitions and is not read again
 // while a server runs.
 func needStart(old, def *definition) []string {
-	keys := slices.DeleteFunc(manifest.Changed(old.m, def.m), func(key string) bool { return key == "egress" })
+	keys := slices.DeleteFunc(manifest.Changed(old.m, def.m), func(key string) bool { return key == "egress" || key == "limits" })
 	if old.file != def.file {
 		keys = append(keys, "the file's place")
 	}
@@ -86,6 +86,9 @@ func needStart(old, def *definition) []string {
 	}
 	return keys
 }
+
+// reloadable is all that a reload can change, as server.yaml has it.
+func reloadable(m *manifest.Server) []string { return append(rules(m), "limits: "+m.LimitsText()) }
 
 func without(all, but []string) []string {
 	out := []string{}

@@ -326,7 +326,7 @@ func (s *server) publish(run *running, def *definition, g upstream.Greeting, cur
 	s.noteChanges(def.lock, current, run)
 	run.life.Image, run.life.Patience = def.lock.Image, def.m.Timeouts.Approval
 	run.life.Untrusted, run.life.Approvers = make(map[mcprun.ToolName]bool), make(map[mcprun.ToolName]int)
-	run.life.Wait, run.life.Costs = def.m.Limits.Wait, make(map[mcprun.ToolName]manifest.Cost)
+	run.life.Costs = make(map[mcprun.ToolName]manifest.Cost)
 	for name, t := range def.m.Tools {
 		run.life.Costs[name] = t.Cost
 		run.life.Untrusted[name], run.life.Approvers[name] = t.Untrusted == manifest.Yes, t.Approvers

@@ -177,7 +177,7 @@ func (c *Session) queue(m mcpwire.Message, r *route, rec *audit.Record, w *limit
 func (c *Session) awaitPlace(m mcpwire.Message, r *route, rec *audit.Record, w *limits.Waiter, p *permit, stop <-chan struct{}) {
 	tick := time.NewTicker(progressFirst)
 	defer tick.Stop()
-	patience := time.NewTimer(r.life.Wait)
+	patience := time.NewTimer(w.Wait)
 	defer patience.Stop()
 	for step := 1; ; step++ {
 		select {

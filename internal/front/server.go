@@ -68,7 +68,6 @@ type Life struct {
 	Grants   upstream.Grants
 	Timeout  time.Duration // of one request
 	Patience time.Duration // of a call that is kept waiting for a human
-	Wait     time.Duration // of a call that waits for a place
 	// Costs are what calls of tools cost.
 	Costs map[mcprun.ToolName]manifest.Cost
 	// Untrusted are the tools whose answers were written by strangers.
