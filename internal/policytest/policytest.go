@@ -268,8 +268,8 @@ func (p Policy) pins(c Call) (*lock.File, error) {
 		return p.Lock, nil
 	}
 	def := map[string]any{"name": c.Tool, "description": c.Description, "inputSchema": c.Input}
-	if len(c.Input) == 0 { // a call that went before
-		def["inputSchema"] = map[string]string{"type": "object"}
+	if len(c.Input) == 0 { // a call that went before, with whatever arguments
+		def["inputSchema"] = map[string]any{"type": "object", "additionalProperties": true}
 	}
 	if len(c.Annotations) > 0 && string(c.Annotations) != "null" {
 		def["annotations"] = c.Annotations

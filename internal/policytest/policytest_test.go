@@ -235,3 +235,16 @@ func TestPublishedLists(t *testing.T) {
 		})
 	}
 }
+
+// A call that went before counts by what its tool is, also where neither the case nor a
+// lock says which arguments it has.
+func TestCallsBeforeNeedNoSchema(t *testing.T) {
+	all, err := Read(strings.NewReader(`{"id":"1","server":"reader","tool_name":"get_markdown","input_schema":{"type":"object","properties":{"url":{"type":"string"}}},"arguments":{"url":"https://docs.example.com/"},"sequence":[{"server":"editor","tool_name":"read_text_file"},{"tool_name":"get_markdown"}],"expected":"approve"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Run(all, read(t, []string{"../../docs/policies/examples/editor.yaml", "../../docs/policies/examples/reader.yaml"}))
+	if err != nil || len(r.Wrong()) > 0 || len(r.Results[0].After) != 2 {
+		t.Errorf("%+v: %v", r, err)
+	}
+}
