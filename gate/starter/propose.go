@@ -45,6 +45,9 @@ func (a around) propose(pinned lock.Tool) Tool {
 	if t.Risk > mcprun.High {
 		t.Rules = dangers(def)
 	}
+	if s.writes {
+		t.DryRun = dryRun(def)
+	}
 	if s.dialect != 0 {
 		t.Rules = append(t.Rules, plainKeys(places)...)
 	}
@@ -217,6 +220,22 @@ func dangers(def map[string]any) []Rule {
 		}
 	}
 	return out
+}
+
+// dryRun is the switch by whose name a tool only says what it would do.
+func dryRun(def map[string]any) string {
+	input, _ := def["inputSchema"].(map[string]any)
+	properties, _ := input["properties"].(map[string]any)
+	for _, name := range slices.Sorted(maps.Keys(properties)) {
+		property, _ := properties[name].(map[string]any)
+		switch strings.Join(gate.Words(name), "") {
+		case "dryrun", "preview", "simulate":
+			if property["type"] == "boolean" {
+				return name
+			}
+		}
+	}
+	return ""
 }
 
 // plainKeys are rules for objects whose names go into SQL as names of columns: no check

@@ -46,6 +46,7 @@ type Tool struct {
 	Marks     []Mark
 	Arguments []Argument
 	Rules     []Rule
+	DryRun    string // the argument that reads as if it asked for one; "" if there is none
 }
 
 // Mark is a key that is true, such as untrusted.

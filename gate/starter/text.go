@@ -31,6 +31,9 @@ func (p Proposal) Section() string {
 func (t Tool) write(b *strings.Builder) {
 	line(b, manifest.Quote(string(t.Name))+":", 2, "", "")
 	line(b, "risk: "+t.Risk.String(), 4, t.Decide, t.Why)
+	if t.DryRun != "" { // that it changes nothing is the operator's word alone
+		line(b, "", 4, "", fmt.Sprintf("preview: {arguments: {%s: true}} shows whoever approves what it would do; try first that it changes nothing then", manifest.Quote(t.DryRun)))
+	}
 	for _, m := range t.Marks {
 		line(b, m.Key+": true", 4, "", m.Why)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/gate"
+	"github.com/mcprun/mcprun/internal/control"
 	"github.com/mcprun/mcprun/lock"
 	"github.com/mcprun/mcprun/manifest"
 )
@@ -54,13 +55,22 @@ func (a *App) checkCommand() *cobra.Command {
 				return err
 			}
 			if _, err := os.Stat(lockPath(args[0])); err == nil && len(m.Tools) > 0 {
-				fmt.Fprintf(a.Err, "mcprun: hint: mcprun start %s\n", args[0])
+				fmt.Fprintf(a.Err, "mcprun: hint: %s\n", a.putInForce(m.Name, args[0]))
 			}
 			return nil
 		},
 	}
 	policyFlag(c, &file, daemonsPolicy)
 	return c
+}
+
+// putInForce is the command by which a server runs with the file as it is now.
+func (a *App) putInForce(name mcprun.ServerName, path string) string {
+	res, err := a.do(control.Request{Op: control.OpList})
+	if err == nil && slices.ContainsFunc(res.Servers, func(s control.ServerStatus) bool { return s.Name == name && s.State == "running" }) {
+		return fmt.Sprintf("it runs as it was when it started; if it changed: mcprun stop %s && mcprun start %s", name, path)
+	}
+	return "mcprun start " + path
 }
 
 func checkPins(path string, m *manifest.Server, c *manifest.Ceilings) ([]string, error) {

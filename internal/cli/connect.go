@@ -16,6 +16,7 @@ import (
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/internal/control"
 	"github.com/mcprun/mcprun/internal/mcpwire"
+	"github.com/mcprun/mcprun/lock"
 )
 
 func (a *App) connectCommand() *cobra.Command {
@@ -93,7 +94,7 @@ func (a *App) callCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.showResult(result)
+			return a.showResult(name, result)
 		},
 	}
 	cmd.Flags().StringArrayVar(&pairs, "arg", nil, "one argument: key=text or key:=json")
@@ -105,7 +106,11 @@ func callArguments(args, pairs []string) (jsontext.Value, error) {
 		return nil, &mcprun.Error{Class: mcprun.Usage, What: "give either a JSON object or --arg"}
 	}
 	if len(args) == 1 {
-		return jsontext.Value(strings.ReplaceAll(args[0], "\n", " ")), nil
+		object := jsontext.Value(strings.ReplaceAll(args[0], "\n", " "))
+		if object.Kind() != jsontext.KindBeginObject || !object.IsValid(jsontext.AllowDuplicateNames(true)) { // what is wrong beyond that the daemon says
+			return nil, notAnObject(args[0])
+		}
+		return object, nil
 	}
 	out := map[string]jsontext.Value{}
 	for _, p := range pairs {
@@ -130,6 +135,15 @@ func callArguments(args, pairs []string) (jsontext.Value, error) {
 	return raw, nil
 }
 
+// notAnObject says what to type instead of arguments that are no JSON object.
+func notAnObject(arg string) error {
+	e := &mcprun.Error{Class: mcprun.Usage, What: "reading the arguments", Why: fmt.Sprintf("%.80q is no JSON object", arg), Hint: `mcprun call NAME TOOL '{"path": "/workspace/a.txt"}', or --arg path=/workspace/a.txt for each`}
+	if k, _, ok := strings.Cut(arg, "="); ok && !strings.ContainsAny(k, " {}\"'") {
+		e.Hint = "--arg " + arg
+	}
+	return e
+}
+
 // callTool is a whole MCP session with one call.
 func (a *App) callTool(name mcprun.ServerName, tool string, arguments jsontext.Value) (mcpwire.Message, error) {
 	c, err := control.Dial(a.dirs.Socket())
@@ -145,7 +159,7 @@ func (a *App) callTool(name mcprun.ServerName, tool string, arguments jsontext.V
 	if params, err = jsontext.AppendQuote(params, tool); err != nil {
 		return mcpwire.Message{}, &mcprun.Error{Class: mcprun.Usage, What: "the tool's name is not UTF-8"}
 	}
-	params = append(append(append(params, `,"arguments":`...), arguments...), '}')
+	params = append(append(append(params, `,"arguments":`...), arguments...), `,"_meta":{"progressToken":1}}`...)
 	out := mcpwire.AppendRequest(nil, mcpwire.IntID(1), "initialize",
 		jsontext.Value(`{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"mcprun call","version":"1"}}`))
 	out = mcpwire.AppendNotification(out, "notifications/initialized", nil)
@@ -153,6 +167,7 @@ func (a *App) callTool(name mcprun.ServerName, tool string, arguments jsontext.V
 	if _, err := stream.Write(out); err != nil {
 		return mcpwire.Message{}, &mcprun.Error{Class: mcprun.Failed, What: "calling " + tool, Err: err}
 	}
+	var said string
 	lines := mcpwire.NewReader(bufio.NewReader(stream), mcpwire.MaxResponseLine)
 	for {
 		line, err := lines.Line()
@@ -164,6 +179,8 @@ func (a *App) callTool(name mcprun.ServerName, tool string, arguments jsontext.V
 			return mcpwire.Message{}, &mcprun.Error{Class: mcprun.Failed, What: "calling " + tool, Err: werr}
 		}
 		switch {
+		case m.Kind == mcpwire.Notification && m.Method == "notifications/progress":
+			said = a.showProgress(m.Params, said)
 		case m.Kind == mcpwire.ErrorResponse && (m.ID == mcpwire.IntID(2) || m.ID.IsZero()), m.Kind == mcpwire.Response && m.ID == mcpwire.IntID(2):
 			return m, nil
 		case m.Kind == mcpwire.ErrorResponse:
@@ -172,8 +189,20 @@ func (a *App) callTool(name mcprun.ServerName, tool string, arguments jsontext.V
 	}
 }
 
+// showProgress prints what is said of a call that goes on, unless it was said last.
+func (a *App) showProgress(params jsontext.Value, said string) string {
+	var p struct {
+		Message string `json:"message"`
+	}
+	if json.Unmarshal(params, &p) != nil || p.Message == "" || p.Message == said {
+		return said
+	}
+	fmt.Fprintf(a.Err, "mcprun: progress: %s\n", clipText(lock.Visible(p.Message)))
+	return p.Message
+}
+
 // showResult prints a result and turns a refusal into the exit code for it.
-func (a *App) showResult(m mcpwire.Message) error {
+func (a *App) showResult(server mcprun.ServerName, m mcpwire.Message) error {
 	if m.Kind == mcpwire.ErrorResponse {
 		var e struct {
 			Message string `json:"message"`
@@ -181,7 +210,11 @@ func (a *App) showResult(m mcpwire.Message) error {
 		if err := json.Unmarshal(m.Error, &e); err != nil {
 			return err
 		}
-		return &mcprun.Error{Class: mcprun.Denied, What: e.Message}
+		out := &mcprun.Error{Class: mcprun.Denied, What: strings.TrimPrefix(e.Message, "mcprun ")}
+		if strings.HasSuffix(e.Message, "[tool.unknown]") {
+			out.Hint = fmt.Sprintf("mcprun inspect %s lists its tools", server)
+		}
+		return out
 	}
 	var r struct {
 		Content []struct {

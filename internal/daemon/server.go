@@ -111,8 +111,9 @@ func (s *server) start(ctx context.Context, def *definition, who mcprun.Principa
 	doing := "starting " + string(s.name)
 	s.mu.Lock()
 	if s.run != nil {
+		old := s.spec
 		s.mu.Unlock()
-		return &mcprun.Error{Class: mcprun.Failed, What: doing, Why: "it is running", Hint: "mcprun stop " + string(s.name)}
+		return runsAlready(doing, old, def)
 	}
 	s.mu.Unlock()
 	if err := s.mayStart(doing, def); err != nil {
@@ -174,6 +175,20 @@ func (s *server) isUp() bool {
 	}
 	s.state, s.why, s.since = "running", "", timeNow()
 	return true
+}
+
+// runsAlready refuses to start what runs, and says how a changed file is put in force.
+func runsAlready(doing string, old, def *definition) error {
+	e := &mcprun.Error{Class: mcprun.Failed, What: doing, Why: "it is running, by this very file", Hint: "mcprun connect " + string(def.m.Name)}
+	if keys := append(manifest.Changed(old.m, def.m), needStart(old, def)...); len(keys) > 0 {
+		slices.Sort(keys)
+		e.Why = "it is running, and since then there changed: " + strings.Join(slices.Compact(keys), ", ")
+		e.Hint = fmt.Sprintf("mcprun stop %s && mcprun start %s", def.m.Name, def.file)
+		if len(needStart(old, def)) == 0 {
+			e.Hint = "mcprun reload " + def.file
+		}
+	}
+	return e
 }
 
 // imageTimeout bounds the import or pull of an image of some GiB on a slow disk or line.
