@@ -9,7 +9,7 @@ import (
 
 // belongsToTests are the folders of the tests and of the build. They may import
 // anything; no program of ours may import them.
-var belongsToTests = []string{"integration", "hack", "internal/testenv", "manifest/manifesttest"}
+var belongsToTests = []string{"integration", "hack", "internal/testenv", "manifest/manifesttest", "approval/passkey/passkeytest"}
 
 func isForTests(dir string) bool {
 	return slices.ContainsFunc(belongsToTests, func(o string) bool { return dir == o || strings.HasPrefix(dir, o+"/") })

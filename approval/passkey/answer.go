@@ -64,24 +64,6 @@ func (b *octets) UnmarshalText(text []byte) error {
 	return err
 }
 
-// ParseYes reads a page's answer strictly.
-func ParseYes(raw []byte) (Yes, error) {
-	var y Yes
-	if err := json.Unmarshal(raw, &y, json.RejectUnknownMembers(true)); err != nil {
-		return Yes{}, wrong("reading a passkey's answer", err)
-	}
-	return y, nil
-}
-
-// ParseMade reads a page's new passkey strictly.
-func ParseMade(raw []byte) (Made, error) {
-	var m Made
-	if err := json.Unmarshal(raw, &m, json.RejectUnknownMembers(true)); err != nil {
-		return Made{}, wrong("reading a new passkey", err)
-	}
-	return m, nil
-}
-
 func wrong(doing string, err error) error {
 	return &mcprun.Error{Class: mcprun.Usage, What: doing, Err: err}
 }

@@ -5,13 +5,15 @@ import (
 	"testing"
 
 	"github.com/go-json-experiment/json"
+
+	"github.com/mcprun/mcprun/approval/passkey/passkeytest"
 )
 
 // Whatever a page sends is no yes, unless it is the very answer: the signature and all
 // that it covers. Nothing that is sent ends the daemon.
 func FuzzYes(f *testing.F) {
 	b := newBench(f)
-	good := b.alice.sign(b.ask(call))
+	good := sign(b.alice, b.ask(call))
 	raw, err := json.Marshal(good)
 	if err != nil {
 		f.Fatal(err)
@@ -22,11 +24,11 @@ func FuzzYes(f *testing.F) {
 	f.Add([]byte(`{"id":"A\n"}`))
 	open := b.open[good.Asked]
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		yes, err := ParseYes(raw)
+		yes, err := parse[Yes](raw)
 		if err != nil {
 			return
 		}
-		if y, err := ParseYes(must(json.Marshal(yes))); err != nil || y.Asked != yes.Asked || string(y.Signature) != string(yes.Signature) {
+		if y, err := parse[Yes](must(json.Marshal(yes))); err != nil || y.Asked != yes.Asked || string(y.Signature) != string(yes.Signature) {
 			t.Fatalf("it reads differently: %+v, %v", y, err)
 		}
 		b.open[good.Asked], yes.Asked = open, good.Asked
@@ -47,7 +49,7 @@ func FuzzMade(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	raw, err := json.Marshal(a.make(q))
+	raw, err := json.Marshal(made(a, q))
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -55,7 +57,7 @@ func FuzzMade(f *testing.F) {
 	f.Add([]byte(`{"asked":"x","id":"AA","clientData":"e30","attestation":"oA","transports":["usb"]}`))
 	open := b.open[q.Name]
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		made, err := ParseMade(raw)
+		made, err := parse[Made](raw)
 		if err != nil {
 			return
 		}
@@ -75,14 +77,14 @@ func FuzzAttestation(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	good := a.make(q)
+	good := made(a, q)
 	f.Add([]byte(good.Attestation))
 	open := b.open[q.Name]
 	f.Fuzz(func(t *testing.T, object []byte) {
 		made := good
 		made.Attestation = object
 		b.open[q.Name] = open
-		if c, err := b.Registered(alice, made); err == nil && string(c.ID) != string(a.id) {
+		if c, err := b.Registered(alice, made); err == nil && string(c.ID) != string(a.ID) {
 			t.Fatalf("%x makes %+v", object, c)
 		}
 	})
@@ -92,17 +94,23 @@ func FuzzAttestation(f *testing.F) {
 // and the name are judged, whatever stands behind them.
 func FuzzAuthData(f *testing.F) {
 	b := newBench(f)
-	good := b.alice.sign(b.ask(call))
+	good := sign(b.alice, b.ask(call))
 	f.Add([]byte(good.AuthData))
 	f.Add([]byte(good.AuthData[:32]))
 	open := b.open[good.Asked]
 	f.Fuzz(func(t *testing.T, data []byte) {
 		b.open[good.Asked] = open
-		_, err := b.Check(alice, b.have, call, b.alice.signed(good.Asked, good.ClientData, data))
-		if err == nil && (len(data) < 37 || data[32]&needed != needed || string(data[:32]) != string(good.AuthData[:32])) {
+		_, err := b.Check(alice, b.have, call, yesOf(good.Asked, b.alice.Signed(good.ClientData, data)))
+		if err == nil && (len(data) < 37 || data[32]&passkeytest.Needed != passkeytest.Needed || string(data[:32]) != string(good.AuthData[:32])) {
 			t.Fatalf("%x is taken for a yes", data)
 		}
 	})
+}
+
+// parse reads what a page sends as the page's server does.
+func parse[T any](raw []byte) (v T, err error) {
+	err = json.Unmarshal(raw, &v, json.RejectUnknownMembers(true))
+	return v, err
 }
 
 func must(raw []byte, err error) []byte {
@@ -115,19 +123,15 @@ func must(raw []byte, err error) []byte {
 // The names of JSON members are exact, and there is one of each.
 func TestParseStrictly(t *testing.T) {
 	for _, raw := range []string{"", "{", "[]", "null{}", `{"asked":"x","asked":"x"}`, `{"Asked":"x"}`, `{"asked":"x","type":"public-key"}`, `{"id":"AA=="}`, `{"id":"AB"}`, `{"id":"A A"}`, `{"id":"AA\n"}`, `{"id":[0]}`, `{"asked":"\ud800"}`} {
-		if _, err := ParseYes([]byte(raw)); err == nil {
+		if _, err := parse[Yes]([]byte(raw)); err == nil {
 			t.Errorf("a yes: %s passes", raw)
 		}
-		if _, err := ParseMade([]byte(raw)); err == nil {
+		if _, err := parse[Made]([]byte(raw)); err == nil {
 			t.Errorf("a new passkey: %s passes", raw)
 		}
 	}
-	var y Yes
 	raw := `{"asked":"x","id":"AA","clientData":"AQ","authData":"Ag","signature":"Aw"}`
-	if err := json.Unmarshal([]byte(raw), &y); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := ParseYes([]byte(raw)); err != nil || got.Signature[0] != 3 {
+	if got, err := parse[Yes]([]byte(raw)); err != nil || got.Signature[0] != 3 {
 		t.Errorf("the control: %+v, %v", got, err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/go-webauthn/webauthn/protocol/webauthncbor"
 
 	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/approval/passkey/passkeytest"
 )
 
 const (
@@ -25,7 +26,7 @@ type bench struct {
 	t testing.TB
 	*Site
 	at    time.Time
-	alice *authenticator
+	alice *passkeytest.Authenticator
 	have  []Credential // alice's
 }
 
@@ -41,13 +42,26 @@ func newBench(t testing.TB) *bench {
 	return b
 }
 
-func (b *bench) enrol(who mcprun.Principal, a *authenticator) Credential {
+func newAuthenticator(t testing.TB) *passkeytest.Authenticator { return passkeytest.New(t, origin) }
+
+func made(a *passkeytest.Authenticator, q Asked) Made {
+	got := a.Make(q.Options)
+	return Made{Asked: q.Name, ID: got.ID, ClientData: got.ClientData, Attestation: got.Attestation, Transports: []string{"internal", "hybrid"}}
+}
+
+func sign(a *passkeytest.Authenticator, q Asked) Yes { return yesOf(q.Name, a.Sign(q.Options)) }
+
+func yesOf(asked string, got passkeytest.Answer) Yes {
+	return Yes{Asked: asked, ID: got.ID, ClientData: got.ClientData, AuthData: got.AuthData, Signature: got.Signature, UserHandle: got.UserHandle}
+}
+
+func (b *bench) enrol(who mcprun.Principal, a *passkeytest.Authenticator) Credential {
 	b.t.Helper()
 	q, err := b.Register(who, string(who), nil)
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	c, err := b.Registered(who, a.make(q))
+	c, err := b.Registered(who, made(a, q))
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -66,7 +80,7 @@ func (b *bench) ask(s Subject) Asked {
 // control says that a good yes still goes through, and takes over the counter.
 func (b *bench) control(what string) {
 	b.t.Helper()
-	c, err := b.Check(alice, b.have, call, b.alice.sign(b.ask(call)))
+	c, err := b.Check(alice, b.have, call, sign(b.alice, b.ask(call)))
 	if err != nil {
 		b.t.Errorf("%s: the control is refused: %v", what, err)
 		return
@@ -84,32 +98,32 @@ var call = Call("a-1", "uid:5", "sha256:args", "sha256:tool", "sha256:shown")
 func TestCheck(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		change func(*bench, *authenticator) // before it signs
+		change func(*bench, *passkeytest.Authenticator) // before it signs
 		answer func(*bench, *Yes)
 		why    string
 	}{
-		{name: "another origin", change: func(_ *bench, a *authenticator) { a.origin = "http://evil.example" }, why: "not on this page"},
-		{name: "another port of this host, whose pages share the passkeys", change: func(_ *bench, a *authenticator) { a.origin = "http://localhost:8080" }, why: "not on this page"},
-		{name: "the origin with TLS", change: func(_ *bench, a *authenticator) { a.origin = "https://localhost:7787" }, why: "not on this page"},
-		{name: "the origin in capitals, which the library takes", change: func(_ *bench, a *authenticator) { a.origin = "http://LOCALHOST:7787" }, why: "not on this page"},
-		{name: "the origin with a path, which the library takes", change: func(_ *bench, a *authenticator) { a.origin = origin + "/x" }, why: "not on this page"},
-		{name: "another name", change: func(_ *bench, a *authenticator) { a.name = "evil.example" }, why: "another name than localhost"},
-		{name: "a frame of another page", change: func(_ *bench, a *authenticator) { a.cross = true }, why: "in a frame"},
-		{name: "another page at the top", change: func(_ *bench, a *authenticator) { a.extra = `,"topOrigin":"http://localhost:7787"` }, why: "in a frame"},
-		{name: "the making of a passkey", change: func(_ *bench, a *authenticator) { a.kind = "webauthn.create" }, why: "the ceremony"},
-		{name: "client data that says two things", change: func(_ *bench, a *authenticator) { a.extra = `,"origin":"http://localhost:7787"` }, why: "duplicate"},
-		{name: "no user verification", change: func(_ *bench, a *authenticator) { a.flags = present }, why: "did not verify"},
-		{name: "nobody present", change: func(_ *bench, a *authenticator) { a.flags = needed &^ present }, why: "nobody touched"},
-		{name: "a passkey that was not synced and is", change: func(_ *bench, a *authenticator) { a.flags |= eligible }, why: "Backup Eligible"},
-		{name: "a counter that stays", change: func(_ *bench, a *authenticator) { a.count-- }, why: "went back"},
-		{name: "a counter that goes back", change: func(b *bench, a *authenticator) { b.have[0].Count, a.count = 100, 50 }, why: "went back"},
-		{name: "a counter that begins anew", change: func(_ *bench, a *authenticator) { a.count = ^uint32(0) }, why: "went back"},
-		{name: "another key with the same id", change: func(b *bench, a *authenticator) {
-			*a = authenticator{t: a.t, key: newAuthenticator(a.t).key, id: a.id, handle: a.handle, count: a.count, flags: a.flags, origin: a.origin, name: a.name}
+		{name: "another origin", change: func(_ *bench, a *passkeytest.Authenticator) { a.Origin = "http://evil.example" }, why: "not on this page"},
+		{name: "another port of this host, whose pages share the passkeys", change: func(_ *bench, a *passkeytest.Authenticator) { a.Origin = "http://localhost:8080" }, why: "not on this page"},
+		{name: "the origin with TLS", change: func(_ *bench, a *passkeytest.Authenticator) { a.Origin = "https://localhost:7787" }, why: "not on this page"},
+		{name: "the origin in capitals, which the library takes", change: func(_ *bench, a *passkeytest.Authenticator) { a.Origin = "http://LOCALHOST:7787" }, why: "not on this page"},
+		{name: "the origin with a path, which the library takes", change: func(_ *bench, a *passkeytest.Authenticator) { a.Origin = origin + "/x" }, why: "not on this page"},
+		{name: "another name", change: func(_ *bench, a *passkeytest.Authenticator) { a.Name = "evil.example" }, why: "another name than localhost"},
+		{name: "a frame of another page", change: func(_ *bench, a *passkeytest.Authenticator) { a.Cross = true }, why: "in a frame"},
+		{name: "another page at the top", change: func(_ *bench, a *passkeytest.Authenticator) { a.Extra = `,"topOrigin":"http://localhost:7787"` }, why: "in a frame"},
+		{name: "the making of a passkey", change: func(_ *bench, a *passkeytest.Authenticator) { a.Kind = "webauthn.create" }, why: "the ceremony"},
+		{name: "client data that says two things", change: func(_ *bench, a *passkeytest.Authenticator) { a.Extra = `,"origin":"http://localhost:7787"` }, why: "duplicate"},
+		{name: "no user verification", change: func(_ *bench, a *passkeytest.Authenticator) { a.Flags = passkeytest.Present }, why: "did not verify"},
+		{name: "nobody present", change: func(_ *bench, a *passkeytest.Authenticator) { a.Flags = passkeytest.Verified }, why: "nobody touched"},
+		{name: "a passkey that was not synced and is", change: func(_ *bench, a *passkeytest.Authenticator) { a.Flags |= passkeytest.Eligible }, why: "Backup Eligible"},
+		{name: "a counter that stays", change: func(_ *bench, a *passkeytest.Authenticator) { a.Count-- }, why: "went back"},
+		{name: "a counter that goes back", change: func(b *bench, a *passkeytest.Authenticator) { b.have[0].Count, a.Count = 100, 50 }, why: "went back"},
+		{name: "a counter that begins anew", change: func(_ *bench, a *passkeytest.Authenticator) { a.Count = ^uint32(0) }, why: "went back"},
+		{name: "another key with the same id", change: func(b *bench, a *passkeytest.Authenticator) {
+			*a = passkeytest.Authenticator{T: a.T, Key: newAuthenticator(a.T).Key, ID: a.ID, Handle: a.Handle, Count: a.Count, Flags: a.Flags, Origin: a.Origin, Name: a.Name}
 		}, why: "signature"},
-		{name: "another passkey", change: func(b *bench, a *authenticator) { *a = *newAuthenticator(b.t) }, why: "not owned"},
-		{name: "bob's passkey", change: func(b *bench, a *authenticator) { o := newAuthenticator(b.t); b.enrol(bob, o); *a = *o }, why: "not owned"},
-		{name: "bob's name on alice's passkey", change: func(_ *bench, a *authenticator) { a.handle = handle(bob) }, why: "User handle"},
+		{name: "another passkey", change: func(b *bench, a *passkeytest.Authenticator) { *a = *newAuthenticator(b.t) }, why: "not owned"},
+		{name: "bob's passkey", change: func(b *bench, a *passkeytest.Authenticator) { o := newAuthenticator(b.t); b.enrol(bob, o); *a = *o }, why: "not owned"},
+		{name: "bob's name on alice's passkey", change: func(_ *bench, a *passkeytest.Authenticator) { a.Handle = handle(bob) }, why: "User handle"},
 		{name: "a signature that is cut", answer: func(_ *bench, y *Yes) { y.Signature = y.Signature[:8] }, why: "signature"},
 		{name: "client data that was changed", answer: func(_ *bench, y *Yes) { y.ClientData = append(y.ClientData, ' ') }, why: "signature"},
 		{name: "a counter that was changed", answer: func(_ *bench, y *Yes) { y.AuthData = slices.Concat(y.AuthData[:36], octets{9}) }, why: "signature"},
@@ -124,7 +138,7 @@ func TestCheck(t *testing.T) {
 			if c.change != nil {
 				c.change(b, &a)
 			}
-			yes := a.sign(b.ask(call))
+			yes := sign(&a, b.ask(call))
 			if c.answer != nil {
 				c.answer(b, &yes)
 			}
@@ -141,14 +155,14 @@ func TestCheck(t *testing.T) {
 func TestCloned(t *testing.T) {
 	b := newBench(t)
 	b.have[0].Count = 1000
-	c, err := b.Check(alice, b.have, call, b.alice.sign(b.ask(call)))
-	if !errors.Is(err, ErrCloned) || string(c.ID) != string(b.alice.id) || c.Count != 1000 {
+	c, err := b.Check(alice, b.have, call, sign(b.alice, b.ask(call)))
+	if !errors.Is(err, ErrCloned) || string(c.ID) != string(b.alice.ID) || c.Count != 1000 {
 		t.Errorf("%+v, %v", c, err)
 	}
 	// One that counts nothing, as synced ones do, is no copy.
-	b.have[0].Count, b.alice.count = 0, 0
-	yes := b.alice.sign(b.ask(call))
-	zero := b.alice.signed(yes.Asked, yes.ClientData, append(yes.AuthData[:33:33], 0, 0, 0, 0))
+	b.have[0].Count, b.alice.Count = 0, 0
+	yes := sign(b.alice, b.ask(call))
+	zero := yesOf(yes.Asked, b.alice.Signed(yes.ClientData, append(yes.AuthData[:33:33], 0, 0, 0, 0)))
 	if _, err := b.Check(alice, b.have, call, zero); err != nil {
 		t.Errorf("a passkey that does not count: %v", err)
 	}
@@ -157,7 +171,7 @@ func TestCloned(t *testing.T) {
 // An answer is good once, also one that was refused.
 func TestReplay(t *testing.T) {
 	b := newBench(t)
-	yes := b.alice.sign(b.ask(call))
+	yes := sign(b.alice, b.ask(call))
 	if _, err := b.Check(alice, b.have, call, yes); err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +183,7 @@ func TestReplay(t *testing.T) {
 	if _, err := b.Check(alice, b.have, call, yes); err == nil || !strings.Contains(err.Error(), "another question") {
 		t.Errorf("the old answer to the same question: %v", err)
 	}
-	if _, err := b.Check(alice, b.have, call, b.alice.sign(again)); !errors.Is(err, ErrAsked) {
+	if _, err := b.Check(alice, b.have, call, sign(b.alice, again)); !errors.Is(err, ErrAsked) {
 		t.Errorf("a second answer after one that was refused: %v", err)
 	}
 	b.control("replay")
@@ -190,14 +204,14 @@ func TestSubjects(t *testing.T) {
 		"that one counts no more": Remove("a-1", "uid:5"),
 		"nothing":                 {},
 	} {
-		yes := b.alice.sign(b.ask(call))
+		yes := sign(b.alice, b.ask(call))
 		if _, err := b.Check(alice, b.have, other, yes); !errors.Is(err, ErrOther) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if other.none() {
 			continue
 		}
-		yes = b.alice.sign(b.ask(call))
+		yes = sign(b.alice, b.ask(call))
 		yes.Asked = b.ask(other).Name
 		if _, err := b.Check(alice, b.have, other, yes); err == nil || !strings.Contains(err.Error(), "another question") {
 			t.Errorf("%s, passed off: %v", name, err)
@@ -212,7 +226,7 @@ func TestSubjects(t *testing.T) {
 // What was asked of one person is nobody else's to answer, nor to take away.
 func TestWho(t *testing.T) {
 	b := newBench(t)
-	yes := b.alice.sign(b.ask(call))
+	yes := sign(b.alice, b.ask(call))
 	if _, err := b.Check(bob, b.have, call, yes); !errors.Is(err, ErrAsked) {
 		t.Errorf("as bob: %v", err)
 	}
@@ -220,11 +234,11 @@ func TestWho(t *testing.T) {
 		t.Errorf("the control: %v", err)
 	}
 	// A passkey that was taken away meanwhile is one no more.
-	yes = b.alice.sign(b.ask(call))
+	yes = sign(b.alice, b.ask(call))
 	if _, err := b.Check(alice, nil, call, yes); !errors.Is(err, ErrNone) {
 		t.Errorf("without passkeys: %v", err)
 	}
-	yes = b.alice.sign(b.ask(call))
+	yes = sign(b.alice, b.ask(call))
 	if _, err := b.Check(alice, []Credential{b.enrol(alice, newAuthenticator(t))}, call, yes); err == nil || !strings.Contains(err.Error(), "not owned") {
 		t.Errorf("with another one in its place: %v", err)
 	}
@@ -237,15 +251,15 @@ func TestWho(t *testing.T) {
 func TestRegistered(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		change func(*authenticator)
+		change func(*passkeytest.Authenticator)
 		answer func(*bench, *Made)
 		why    string
 	}{
-		{name: "another origin", change: func(a *authenticator) { a.origin = "http://localhost:8080" }, why: "not on this page"},
-		{name: "another name", change: func(a *authenticator) { a.name = "evil.example" }, why: "another name than localhost"},
-		{name: "a frame", change: func(a *authenticator) { a.cross = true }, why: "in a frame"},
-		{name: "a yes", change: func(a *authenticator) { a.kind = "webauthn.get" }, why: "the ceremony"},
-		{name: "no user verification", change: func(a *authenticator) { a.flags = present }, why: "did not verify"},
+		{name: "another origin", change: func(a *passkeytest.Authenticator) { a.Origin = "http://localhost:8080" }, why: "not on this page"},
+		{name: "another name", change: func(a *passkeytest.Authenticator) { a.Name = "evil.example" }, why: "another name than localhost"},
+		{name: "a frame", change: func(a *passkeytest.Authenticator) { a.Cross = true }, why: "in a frame"},
+		{name: "a yes", change: func(a *passkeytest.Authenticator) { a.Kind = "webauthn.get" }, why: "the ceremony"},
+		{name: "no user verification", change: func(a *passkeytest.Authenticator) { a.Flags = passkeytest.Present }, why: "did not verify"},
 		{name: "another id", answer: func(_ *bench, m *Made) { m.ID = octets("another") }, why: "attested credential id"},
 		{name: "no attestation", answer: func(_ *bench, m *Made) { m.Attestation = nil }, why: "attestation has 0 bytes"},
 		{name: "broken attestation", answer: func(_ *bench, m *Made) { m.Attestation = m.Attestation[:50] }, why: "attestation"},
@@ -255,7 +269,7 @@ func TestRegistered(t *testing.T) {
 				b.t.Fatal(err)
 			}
 			o["fmt"], o["attStmt"] = "tpm", map[string]any{"ver": "2.0"}
-			m.Attestation = b.alice.cbor(o)
+			m.Attestation = b.alice.CBOR(o)
 		}, why: "nobody asked for"},
 		{name: "many transports", answer: func(_ *bench, m *Made) { m.Transports = make([]string, 99) }, why: "99 transports"},
 		{name: "a transport that is none", answer: func(_ *bench, m *Made) { m.Transports = []string{"<b>"} }, why: "no transport"},
@@ -273,14 +287,14 @@ func TestRegistered(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			made := a.make(q)
+			answer := made(a, q)
 			if c.answer != nil {
-				c.answer(b, &made)
+				c.answer(b, &answer)
 			}
-			if _, err := b.Registered(alice, made); err == nil || !strings.Contains(err.Error(), c.why) {
+			if _, err := b.Registered(alice, answer); err == nil || !strings.Contains(err.Error(), c.why) {
 				t.Errorf("%v, want %q", err, c.why)
 			}
-			if _, err := b.Registered(bob, made); !errors.Is(err, ErrAsked) {
+			if _, err := b.Registered(bob, answer); !errors.Is(err, ErrAsked) {
 				t.Errorf("of somebody else: %v", err)
 			}
 			b.enrol(alice, newAuthenticator(t)) // the control
@@ -321,7 +335,7 @@ func TestOptions(t *testing.T) {
 // What is asked is bounded for each, so that one cannot take up all.
 func TestAskedIsBounded(t *testing.T) {
 	b := newBench(t)
-	first := b.alice.sign(b.ask(call))
+	first := sign(b.alice, b.ask(call))
 	for range maxOfOne {
 		b.at = b.at.Add(time.Second)
 		b.ask(call)

@@ -12,10 +12,14 @@ import (
 )
 
 func (a *App) enrollCommand() *cobra.Command {
-	return &cobra.Command{
+	var passkey bool
+	c := &cobra.Command{
 		Use: "enroll", Short: "set up an authenticator of yours", Args: cobra.NoArgs,
-		Long: "Make a secret for an authenticator that shows codes (TOTP) and print it once. It is of the user who asks, and counts only once it is confirmed: an agent may run as that user.\nA passkey is set up on the page: mcprun approvals page.",
+		Long: "Make a secret for an authenticator that shows codes (TOTP) and print it once. It is of the user who asks, and counts only once it is confirmed: an agent may run as that user.\nWith --passkey print an address of the page on which a passkey is made instead.",
 		RunE: func(*cobra.Command, []string) error {
+			if passkey {
+				return a.passkeyAddress()
+			}
 			res, err := a.do(control.Request{Op: control.OpEnroll})
 			if err != nil {
 				return err
@@ -28,6 +32,22 @@ func (a *App) enrollCommand() *cobra.Command {
 			})
 		},
 	}
+	c.Flags().BoolVar(&passkey, "passkey", false, "make a passkey, on the page")
+	return c
+}
+
+// passkeyAddress prints one of the page that is about to make a passkey. The part behind
+// # is for the page alone.
+func (a *App) passkeyAddress() error {
+	res, err := a.do(control.Request{Op: control.OpPage})
+	if err != nil {
+		return err
+	}
+	address := res.Page + "&passkey"
+	return a.print(map[string]string{"url": address}, func(w io.Writer) {
+		fmt.Fprintln(w, address)
+		fmt.Fprintln(a.Err, "mcprun: hint: open it in a browser on this host within two minutes, and press Add a passkey; the page then says how to have it confirmed")
+	})
 }
 
 func (a *App) confirmCommand() *cobra.Command {
@@ -92,10 +112,10 @@ func (a *App) showAuthenticators(w io.Writer, list []control.Authenticator) {
 	}
 	tw.Flush()
 	for _, one := range list {
-		if one.State == "waiting" {
+		if one.State == control.AuthenticatorWaits {
 			fmt.Fprintf(a.Err, "mcprun: %s waits to be confirmed until %s and counts nothing till then\n", one.ID, one.Until.Local().Format("2006-01-02 15:04"))
 		}
-		if one.State == "copied" {
+		if one.State == control.AuthenticatorCopied {
 			fmt.Fprintf(a.Err, "mcprun: the counter of %s went back, so that somebody may have a copy of it: it counts no more\nmcprun: hint: mcprun approvals remove %s\n", one.ID, one.ID)
 		}
 	}

@@ -114,13 +114,20 @@ type Result struct {
 	Resources      *ResourceChange `json:"resources,omitzero"`
 }
 
+// The states of an authenticator.
+const (
+	AuthenticatorWaits  = "waiting" // to be confirmed
+	AuthenticatorCounts = "counts"
+	AuthenticatorCopied = "copied" // its counter went back
+)
+
 // Authenticator is one with which somebody proves that they are there.
 type Authenticator struct {
 	ID        string           `json:"id"`
 	Person    mcprun.Principal `json:"person"`
 	Name      string           `json:"name"`  // of the person, as people call them
 	Kind      string           `json:"kind"`  // code or passkey
-	State     string           `json:"state"` // waiting, counts, copied
+	State     string           `json:"state"` // as below
 	Added     time.Time        `json:"added"`
 	Until     time.Time        `json:"until,omitzero"` // waiting: when it is forgotten
 	Confirmed time.Time        `json:"confirmed,omitzero"`

@@ -40,7 +40,9 @@ func (d *Daemon) openPage() error {
 	}
 	ls, port, err := web.Listen(d.opts.Page.Port)
 	if err == nil {
-		d.page.srv = web.New(&office{Daemon: d}, port, timeNow)
+		if d.page.srv, err = web.New(&office{Daemon: d}, port, timeNow); err != nil {
+			return err
+		}
 		d.page.close, d.page.url = d.page.srv.Serve(ls), fmt.Sprintf("http://localhost:%d/", port)
 		return nil
 	}
@@ -123,15 +125,6 @@ func called(p mcprun.Principal) string {
 func (o *office) Decide(id string, yes bool, by mcprun.Principal, proof approval.Proof, why string) error {
 	_, err := o.settle(id, yes, by, proof, strings.TrimSpace(why))
 	return err
-}
-
-func (o *office) Codes(by mcprun.Principal) bool {
-	codes, _ := o.factors.Has(by)
-	return codes
-}
-
-func (o *office) Prove(by mcprun.Principal, code, id string) (approval.Proof, error) {
-	return o.byCode("approving "+id, by, code, id)
 }
 
 func (o *office) Kill(t limits.Target, by, why, way string) (*control.KillReport, error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/approval"
 	"github.com/mcprun/mcprun/approval/factors"
+	"github.com/mcprun/mcprun/approval/passkey"
 	"github.com/mcprun/mcprun/audit"
 	"github.com/mcprun/mcprun/internal/control"
 	"github.com/mcprun/mcprun/limits"
@@ -28,7 +30,8 @@ type desk struct {
 	killed  []string
 	refused []string
 	proofs  []approval.Proof
-	none    bool // no authenticator is set up
+	none    bool // no authenticator that shows codes is set up
+	book    *factors.Book
 	used    bool // its one code, goodCode
 }
 
@@ -61,7 +64,61 @@ func (d *desk) Decide(id string, yes bool, by mcprun.Principal, proof approval.P
 
 const goodCode = "123456"
 
-func (d *desk) Codes(mcprun.Principal) bool { return !d.none }
+func (d *desk) note(f factors.Factor) error {
+	return d.AppendDurable(&audit.Record{Type: audit.TypeFactor, Reason: f.ID})
+}
+
+func (d *desk) Has(by mcprun.Principal) (codes, passkeys bool) {
+	_, passkeys = d.book.Has(by)
+	return !d.none, passkeys
+}
+
+func (d *desk) Passkeys(by mcprun.Principal, all bool) []passkey.Credential {
+	return d.book.Passkeys(by, all)
+}
+
+func (d *desk) Sign(by mcprun.Principal, about string, check func([]passkey.Credential) (passkey.Credential, error)) (approval.Proof, error) {
+	if _, err := d.book.Sign(by, check, d.note); err != nil {
+		return approval.Unproven, &mcprun.Error{Class: mcprun.Denied, What: "proving", Err: err}
+	}
+	return approval.ByPasskey, nil
+}
+
+func (d *desk) Known() (out []control.Authenticator) {
+	for _, f := range d.book.List() {
+		state := control.AuthenticatorWaits
+		if f.Counts() {
+			state = control.AuthenticatorCounts
+		}
+		out = append(out, control.Authenticator{ID: f.ID, Person: f.Person, State: state})
+	}
+	return out
+}
+
+func (d *desk) Factor(id string) (factors.Factor, error) { return d.book.Get(id) }
+func (d *desk) AddPasskey(by mcprun.Principal, key passkey.Credential) (control.Authenticator, error) {
+	f, err := d.book.AddPasskey(by, key, d.note)
+	return control.Authenticator{ID: f.ID, Person: by, State: control.AuthenticatorWaits}, err
+}
+
+func (d *desk) MayConfirm(by mcprun.Principal, f factors.Factor, proof approval.Proof) error {
+	return factors.MayConfirm(f, factors.Authority{By: by, Proof: proof})
+}
+
+func (d *desk) MayRemove(by mcprun.Principal, f factors.Factor, proof approval.Proof) error {
+	return factors.MayRemove(f, factors.Authority{By: by, Proof: proof})
+}
+
+func (d *desk) Confirm(by mcprun.Principal, id, newCode string, proof approval.Proof) error {
+	_, err := d.book.Confirm(id, newCode, factors.Authority{By: by, Proof: proof}, d.note)
+	return err
+}
+
+func (d *desk) Remove(by mcprun.Principal, id string, proof approval.Proof) error {
+	_, err := d.book.Remove(id, factors.Authority{By: by, Proof: proof}, d.note)
+	return err
+}
+
 func (d *desk) Prove(_ mcprun.Principal, code, _ string) (approval.Proof, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -91,7 +148,7 @@ func (d *desk) changes() int {
 
 // bench is a page under test.
 type bench struct {
-	t *testing.T
+	t testing.TB
 	*Server
 	desk *desk
 	at   time.Time
@@ -110,11 +167,18 @@ func (b *bench) pass(d time.Duration) {
 	b.at = b.at.Add(d)
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t testing.TB) *bench {
 	b := &bench{t: t, at: time.Date(2026, 11, 1, 9, 0, 0, 0, time.UTC)}
 	d := &desk{}
 	d.Desk = approval.New(d, b.clock)
-	b.desk, b.Server = d, New(d, 7787, b.clock)
+	var err error
+	if d.book, err = factors.Open(filepath.Join(t.TempDir(), "authenticators.json"), "", b.clock); err != nil {
+		t.Fatal(err)
+	}
+	b.desk = d
+	if b.Server, err = New(d, 7787, b.clock); err != nil {
+		t.Fatal(err)
+	}
 	return b
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/approval"
+	"github.com/mcprun/mcprun/internal/control"
 	"github.com/mcprun/mcprun/internal/web/view"
 	"github.com/mcprun/mcprun/lock"
 )
@@ -32,11 +33,15 @@ const (
 // State is all that the page lists. It is sent whole at each change: a page that lost
 // the connection is right again with the next one.
 type State struct {
-	Who     string    `json:"who"`
-	Codes   bool      `json:"codes"`   // an authenticator is set up
-	Waiting []Summary `json:"waiting"` // the one that expires first, first
-	Over    []Summary `json:"over"`    // the newest first
+	Who     string           `json:"who"`
+	Person  mcprun.Principal `json:"principal"`
+	Codes   bool             `json:"codes"` // they have an authenticator that shows codes and counts
+	Keys    bool             `json:"passkeys"`
+	Waiting []Summary        `json:"waiting"` // the one that expires first, first
+	Over    []Summary        `json:"over"`    // the newest first
 	Status
+
+	Authenticators []control.Authenticator `json:"authenticators"` // who sits there's own, and those that wait to be confirmed
 }
 
 // Summary is one line of the list. A call is shown whole by another request.
@@ -59,7 +64,13 @@ type Summary struct {
 }
 
 func (s *Server) state(who mcprun.Principal) State {
-	st := State{Who: s.office.Name(who), Codes: s.office.Codes(who), Waiting: []Summary{}, Over: []Summary{}, Status: s.office.Status()}
+	st := State{Who: s.office.Name(who), Person: who, Waiting: []Summary{}, Over: []Summary{}, Status: s.office.Status(), Authenticators: []control.Authenticator{}}
+	st.Codes, st.Keys = s.office.Has(who)
+	for _, one := range s.office.Known() {
+		if one.Person == who || one.State == control.AuthenticatorWaits {
+			st.Authenticators = append(st.Authenticators, one)
+		}
+	}
 	all := s.office.Calls()
 	for _, i := range all {
 		one := s.summary(i)

@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// headers say to the browser what this page may do: run its own two files and talk to
-// where it came from, in no frame, opened by nobody. No text can become markup or code
+// headers say to the browser what this page may do: run its own files and talk to
+// where it came from, ask for passkeys, in no frame, opened by nobody. No text can become markup or code
 // (trusted types without a policy), and nothing is kept.
 var headers = map[string]string{
 	"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
-	"Permissions-Policy":           "publickey-credentials-get=(), publickey-credentials-create=(), camera=(), microphone=(), geolocation=(), usb=(), serial=(), hid=(), payment=(), clipboard-read=()",
+	"Permissions-Policy":           "publickey-credentials-get=(self), publickey-credentials-create=(self), camera=(), microphone=(), geolocation=(), usb=(), serial=(), hid=(), payment=(), clipboard-read=()",
 	"X-Frame-Options":              "DENY",
 	"X-Content-Type-Options":       "nosniff",
 	"Referrer-Policy":              "no-referrer",

@@ -139,7 +139,7 @@ func TestHeaders(t *testing.T) {
 			t.Error("another origin may read")
 		}
 	}
-	// The control: the page is there, and only its four files.
+	// The control: the page is there, and only its five files.
 	if w := b.request("GET", "/", "", ""); w.Code != 200 || !strings.Contains(w.Body.String(), "/page.js") {
 		t.Errorf("the page: %d", w.Code)
 	}
@@ -153,7 +153,7 @@ func TestHeaders(t *testing.T) {
 
 // The page's own files need nothing that its policy forbids.
 func TestPageKeepsItsPolicy(t *testing.T) {
-	for _, name := range []string{"page.html", "page.js"} {
+	for _, name := range []string{"page.html", "page.js", "passkey.js"} {
 		raw, err := assets.ReadFile("assets/" + name)
 		if err != nil {
 			t.Fatal(err)

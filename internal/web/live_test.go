@@ -24,7 +24,9 @@ func (b *bench) listen() (port uint16, token string) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.Server = New(b.desk, port, b.clock)
+	if b.Server, err = New(b.desk, port, b.clock); err != nil {
+		b.t.Fatal(err)
+	}
 	b.t.Cleanup(b.Serve(ls))
 	return port, b.enterAt(port, "uid:1000")
 }

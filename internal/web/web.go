@@ -8,7 +8,8 @@
 // says of it. A GET changes nothing.
 //
 // A token lets its bearer see what waits and say no: an agent that runs as an operator
-// can have one. A yes needs what it has not: an authenticator's code.
+// can have one. A yes needs what it has not: a code of the operator's authenticator, or a
+// passkey's signature over what is shown.
 //
 // It does not protect from root, from what runs inside the browser (extensions, a
 // debugger), or from a human who says yes without reading. Any user of the host can
@@ -34,6 +35,7 @@ import (
 
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/approval"
+	"github.com/mcprun/mcprun/approval/passkey"
 	"github.com/mcprun/mcprun/internal/control"
 	"github.com/mcprun/mcprun/limits"
 )
@@ -42,7 +44,8 @@ import (
 var assets embed.FS
 
 const (
-	// maxBody bounds what the page sends: an id, a digest, a code and a reason.
+	// maxBody bounds what the page sends: an id, a digest and a reason, and a code or what
+	// a passkey answers (the bounds of package passkey add up to less).
 	maxBody = 8 << 10
 	// maxHeader bounds a request's headers; ours take less than one KB.
 	maxHeader = 16 << 10
@@ -58,6 +61,7 @@ const (
 // Office is what the page shows and asks for: the daemon. All methods may be called
 // concurrently.
 type Office interface {
+	Authenticators
 	// Calls returns those that wait or waited, the newest first.
 	Calls() []approval.Item
 	// Watch returns a channel that is closed when Calls may return something else.
@@ -67,10 +71,6 @@ type Office interface {
 	Name(mcprun.Principal) string
 	// Decide records a decision, by the rules that hold for every way to decide.
 	Decide(id string, yes bool, by mcprun.Principal, proof approval.Proof, why string) error
-	// Codes reports whether somebody has an authenticator that counts, whose codes Prove takes.
-	Codes(by mcprun.Principal) bool
-	// Prove takes a code of their own for the call id; it is good once.
-	Prove(by mcprun.Principal, code, id string) (approval.Proof, error)
 	// Kill stops what is named as mcprun kill does; way is how it was asked for.
 	Kill(t limits.Target, by, why, way string) (*control.KillReport, error)
 	// Automation reports whether this is the key of programs that may kill.
@@ -102,6 +102,7 @@ type Server struct {
 	origin   string
 	tickets  *keys
 	sessions *keys
+	passkeys *passkey.Site
 	refusals *rate.Limiter
 	guesses  *rate.Limiter // of the automation key
 	mux      *http.ServeMux
@@ -112,9 +113,13 @@ type Server struct {
 }
 
 // New returns what answers for the page at http://localhost:port.
-func New(office Office, port uint16, now func() time.Time) *Server {
-	host := "localhost:" + strconv.Itoa(int(port))
-	s := &Server{office: office, now: now, host: host, origin: "http://" + host, tickets: newKeys(now, ticketLife), sessions: newKeys(now, sessionLife),
+func New(office Office, port uint16, now func() time.Time) (*Server, error) {
+	host := passkey.Name + ":" + strconv.Itoa(int(port))
+	passkeys, err := passkey.New("http://"+host, now)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{office: office, now: now, host: host, origin: "http://" + host, tickets: newKeys(now, ticketLife), sessions: newKeys(now, sessionLife), passkeys: passkeys,
 		refusals: rate.NewLimiter(rate.Every(refusalEvery), refusalBurst), guesses: rate.NewLimiter(rate.Every(guessEvery), guessBurst), mux: http.NewServeMux(), stop: make(chan struct{}), streams: map[mcprun.Principal]int{}}
 	s.mux.HandleFunc("GET /", s.file)
 	s.mux.HandleFunc("POST /api/enter", s.enter)
@@ -125,7 +130,8 @@ func New(office Office, port uint16, now func() time.Time) *Server {
 	s.api("POST /api/deny", s.deny)
 	s.api("POST /api/kill", s.kill)
 	s.api("POST /api/stop", s.stopIt)
-	return s
+	s.passkeyAPI()
+	return s, nil
 }
 
 // Address returns one that opens the page for an operator, once.
@@ -184,7 +190,7 @@ func clip(s string) string { return s[:min(len(s), 200)] }
 
 // files are what the page consists of.
 var files = map[string]string{
-	"/": "text/html; charset=utf-8", "/page.js": "text/javascript; charset=utf-8", "/style.css": "text/css; charset=utf-8", "/icon.svg": "image/svg+xml",
+	"/": "text/html; charset=utf-8", "/page.js": "text/javascript; charset=utf-8", "/passkey.js": "text/javascript; charset=utf-8", "/style.css": "text/css; charset=utf-8", "/icon.svg": "image/svg+xml",
 }
 
 func (s *Server) file(w http.ResponseWriter, r *http.Request) {
@@ -273,13 +279,14 @@ type said struct {
 // was shown when they said it.
 type yes struct {
 	said
-	Shown mcprun.Digest `json:"shown"`
-	Code  string        `json:"code"`
+	Shown   mcprun.Digest `json:"shown"`
+	Code    string        `json:"code,omitzero"`
+	Passkey *passkey.Yes  `json:"passkey,omitzero"` // in place of a code
 }
 
 // approve takes a yes to what was shown. Whoever has the token may be an agent, so the
-// page takes none without a code, whatever the rules ask for. The code is spent last:
-// what is refused for another reason leaves it good.
+// page takes none without a proof, whatever the rules ask for. The proof is taken last:
+// what is refused for another reason leaves a code good.
 func (s *Server) approve(w http.ResponseWriter, r *http.Request, by session) error {
 	var in yes
 	if err := read(r, &in); err != nil {
@@ -288,36 +295,64 @@ func (s *Server) approve(w http.ResponseWriter, r *http.Request, by session) err
 	if err := in.check(); err != nil {
 		return err
 	}
-	item, shown, err := s.shown(in.ID)
+	item, subject, err := s.approvable(in.ID, in.Shown)
 	if err != nil {
 		return err
 	}
-	no := func(why, hint string) error {
-		return &mcprun.Error{Class: mcprun.Denied, What: "approving " + item.ID, Why: why, Hint: hint}
-	}
-	now := shown.Digest()
-	switch {
-	case item.State != approval.Waiting:
-		return no("it is "+item.State.String(), "")
-	case shown.TooLong:
-		return no("its arguments are too long to be read here", "mcprun approvals has them whole")
-	case now == "" || in.Shown != now:
-		return no("it is shown differently by now", "look at it again")
-	case !s.office.Codes(by.Who):
-		return no("no authenticator of yours counts, and this page takes no approval without one", "mcprun approvals enroll")
-	}
-	proof, err := s.office.Prove(by.Who, in.Code, in.ID)
+	proof, err := s.prove(by, item, subject, in)
 	if err != nil {
 		return err
 	}
-	if proof == approval.Unproven {
-		return no("the code proves nothing", "")
-	}
-	if err := s.office.Decide(in.ID, true, by.Who, proof, in.Why); err != nil {
+	if err := s.office.Decide(item.ID, true, by.Who, proof, in.Why); err != nil {
 		return err
 	}
 	answer(w, struct{}{})
 	return nil
+}
+
+// approvable returns a call that can be approved here as a human was shown it, and what
+// a passkey signs of it: all that is known of it at this moment.
+func (s *Server) approvable(id string, was mcprun.Digest) (approval.Item, passkey.Subject, error) {
+	item, shown, err := s.shown(id)
+	if err != nil {
+		return item, passkey.Subject{}, err
+	}
+	now := shown.Digest()
+	switch {
+	case item.State != approval.Waiting:
+		err = cannot(item, "it is "+item.State.String(), "")
+	case shown.TooLong:
+		err = cannot(item, "its arguments are too long to be read here", "mcprun approvals has them whole")
+	case now == "" || was != now:
+		err = cannot(item, "it is shown differently by now", "look at it again")
+	}
+	if err != nil {
+		return item, passkey.Subject{}, err
+	}
+	return item, passkey.Call(item.ID, item.Principal, item.ArgsDigest, item.ToolDigest, now), nil
+}
+
+func cannot(item approval.Item, why, hint string) error {
+	return &mcprun.Error{Class: mcprun.Denied, What: "approving " + item.ID, Why: why, Hint: hint}
+}
+
+// prove takes the code or the passkey that came with a yes.
+func (s *Server) prove(by session, item approval.Item, subject passkey.Subject, in yes) (proof approval.Proof, err error) {
+	codes, passkeys := s.office.Has(by.Who)
+	switch {
+	case !codes && !passkeys:
+		err = cannot(item, "no authenticator of yours counts, and this page takes no approval without one", "mcprun approvals enroll")
+	case in.Passkey != nil && in.Code != "":
+		err = cannot(item, "there is a code and a passkey", "send one of them")
+	case in.Passkey != nil:
+		proof, err = s.sign(by, item.ID, subject, *in.Passkey)
+	default:
+		proof, err = s.office.Prove(by.Who, in.Code, item.ID)
+	}
+	if err == nil && proof == approval.Unproven {
+		err = cannot(item, "nothing proves that a human is there", "")
+	}
+	return proof, err
 }
 
 func (s *Server) deny(w http.ResponseWriter, r *http.Request, by session) error {

@@ -1,6 +1,8 @@
 // The approval page. All text that comes from anywhere is set as text, never as
 // markup; what a call looks like was computed by the daemon, and is only laid out here.
 
+import * as passkey from "/passkey.js";
+
 const $ = (id) => document.getElementById(id);
 
 // el makes an element: its class, then children, which are elements or text.
@@ -61,8 +63,10 @@ function link(text, lost) {
 
 // enter swaps the ticket in the address for a token.
 async function enter() {
-  const ticket = new URLSearchParams(location.hash.slice(1)).get("ticket");
+  const params = new URLSearchParams(location.hash.slice(1));
+  const ticket = params.get("ticket");
   if (!ticket) return;
+  adding = params.has("passkey");
   history.replaceState(null, "", "/"); // no ticket in the history
   try {
     token = (await askJSON("/api/enter", { ticket })).token;
@@ -114,6 +118,7 @@ function update(next) {
   $("over-box").hidden = !state.over.length;
   $("nothing").hidden = state.waiting.length > 0;
   servers();
+  authenticators();
   const now = one(picked);
   if (!picked || !now || (now.state !== "waiting" && state.waiting.length && !touched())) {
     if (state.waiting.length) pick(state.waiting[0].id);
@@ -177,6 +182,80 @@ function listServers() {
   $("kills").replaceChildren(...(state.kills || []).map((k) => el("li", "", el("span", "state killed", "killed"), k)));
   if (!state.servers.length) $("servers").append(el("li", "quiet", "none is started"));
 }
+
+let adding = false; // the address was one to set up a passkey
+
+// authenticators are one's own, and those that wait to be confirmed.
+function authenticators() {
+  const key = JSON.stringify([state.authenticators, state.passkeys]);
+  if ($("own").dataset.key !== key) {
+    $("own").dataset.key = key;
+    $("own").replaceChildren(...state.authenticators.map(authenticator));
+    if (!state.authenticators.length) $("own").append(el("li", "quiet", "You have none. A yes needs one."));
+  }
+  $("add-passkey").hidden = !passkey.there;
+  if (adding) {
+    adding = false;
+    $("add-passkey").focus();
+  }
+}
+
+const stateOf = { waiting: "waits", counts: "counts", copied: "copied" };
+
+function authenticator(a) {
+  const mine = a.person === state.principal;
+  const head = el("span", "row", el("b", "", (a.synced ? "synced " : "") + (a.kind === "code" ? "codes" : a.kind)), el("code", "", a.id), el("span", "state " + a.state, stateOf[a.state]));
+  const li = el("li", "", head);
+  if (!mine) li.append(el("small", "", "of " + a.name));
+  if (a.state === "copied") li.append(el("small", "bad", "Its counter went back: somebody may have a copy of it."));
+  if (a.state === "waiting") li.append(...confirming(a));
+  if (mine && (a.state === "waiting" || state.passkeys)) li.append(small("Remove", "Remove " + a.id, () => change(a, "remove")));
+  return li;
+}
+
+// confirming is how one that waits comes to count: by a passkey that does, or by root.
+function confirming(a) {
+  if (!state.passkeys) {
+    const code = a.kind === "code" ? " --new-code CODE" : "";
+    return [el("small", "", "It counts once root confirms it: ", el("code", "", "mcprun approvals confirm " + a.id + code))];
+  }
+  const out = [];
+  if (a.kind === "code") {
+    const code = el("input");
+    code.id = "new-" + a.id;
+    code.inputMode = "numeric";
+    code.maxLength = 9;
+    code.placeholder = "what it shows";
+    code.setAttribute("aria-label", "Code that " + a.id + " shows");
+    out.push(code);
+  }
+  out.push(small("Confirm with your passkey", "Confirm " + a.id + " with your passkey", () => change(a, "confirm")));
+  return out;
+}
+
+function small(label, title, act) {
+  const b = el("button", "small", label);
+  b.type = "button";
+  b.setAttribute("aria-label", title);
+  b.addEventListener("click", act);
+  return b;
+}
+
+// change confirms or removes one. One's own that does not count needs no passkey to go.
+const change = (a, what) =>
+  once(async () => {
+    const body = { id: a.id };
+    if (what === "confirm" && a.kind === "code") body.newCode = $("new-" + a.id).value.replaceAll(" ", "");
+    if (what === "confirm" || a.state !== "waiting") body.passkey = await passkey.sign(await askJSON("/api/passkey/ask", { for: what, id: a.id }));
+    await ask("/api/authenticator/" + what, body);
+    return what === "confirm" ? a.id + " of " + a.name + " counts from now on." : a.id + " is removed.";
+  });
+
+const addPasskey = () =>
+  once(async () => {
+    const made = await askJSON("/api/passkey/made", await passkey.make(await askJSON("/api/passkey/new", {})));
+    return "Your new passkey is " + made.id + ". It counts once it is confirmed, as root: mcprun approvals confirm " + made.id;
+  });
 
 // list brings a list up to date and leaves alone what stays, so that the focus does.
 function list(ul, calls) {
@@ -313,7 +392,7 @@ function button(cls, label, key, act) {
 function refresh(at) {
   if (!at || !shown || shown.id !== at.id) return;
   if (at.state === "waiting" && (at.last || undefined) !== (shown.last || undefined)) return void load(at.id);
-  const key = at.state + (at.yes || []).length + state.codes;
+  const key = [at.state, (at.yes || []).length, state.codes, state.passkeys, state.authenticators.length].join();
   const acts = $("acts");
   if (acts.dataset.key === key) return;
   acts.dataset.key = key;
@@ -342,10 +421,19 @@ function refresh(at) {
   if (focused && acts.querySelector("#" + CSS.escape(focused))) $(focused).focus();
 }
 
-// approving is what a yes needs: the code of an authenticator, which no agent has.
+// approving is what a yes needs, and no agent has: a passkey, or a code.
 function approving() {
   if (shown.tooLong) return [];
-  if (!state.codes) return [el("p", "enrol quiet", "To approve calls here, set up an authenticator: ", el("code", "", "mcprun approvals enroll"))];
+  if (!state.codes && !state.passkeys) {
+    const waits = state.authenticators.find((a) => a.person === state.principal && a.state === "waiting");
+    if (waits) return [el("p", "enrol quiet", "To approve calls here, have your authenticator confirmed, as root: ", el("code", "", "mcprun approvals confirm " + waits.id))];
+    return [el("p", "enrol quiet", "To approve calls here, add a passkey, or set up an authenticator that shows codes: ", el("code", "", "mcprun approvals enroll"))];
+  }
+  const out = state.passkeys && passkey.there ? [button("yes", "Approve with passkey", state.codes ? "p" : "a", touch)] : [];
+  return state.codes ? [...coding(), ...out] : out;
+}
+
+function coding() {
   const code = el("input");
   code.id = "code";
   code.value = $("code") ? $("code").value : "";
@@ -359,20 +447,30 @@ function approving() {
 
 const reason = () => ($("why") ? $("why").value.trim() : "");
 
-// act does one thing at a time, and says what became of it.
-async function act(f) {
-  if (busy || !shown) return;
+// once does one thing at a time, and says what became of it.
+async function once(f) {
+  if (busy) return;
   busy = true;
-  document.querySelectorAll("button.act").forEach((b) => (b.disabled = true));
+  const buttons = () => document.querySelectorAll("button.act, button.small");
+  buttons().forEach((b) => (b.disabled = true));
   try {
-    say(await f(shown));
-    $("detail").focus({ preventScroll: true }); // not in a field: keys are commands again
+    say(await f());
   } catch (e) {
     say(e.message, true);
   } finally {
     busy = false;
-    document.querySelectorAll("button.act").forEach((b) => (b.disabled = false));
+    buttons().forEach((b) => (b.disabled = false));
   }
+}
+
+// act is once for the call that is shown.
+async function act(f) {
+  if (!shown) return;
+  await once(async () => {
+    const done = await f(shown);
+    $("detail").focus({ preventScroll: true }); // not in a field: keys are commands again
+    return done;
+  });
 }
 
 // approve says yes to what is shown, by its digest. Without a code it asks for one.
@@ -385,15 +483,25 @@ function approve() {
   }
   act(async (c) => {
     $("code").value = "";
-    try {
-      await ask("/api/approve", { id: c.id, why: reason(), shown: c.shown, code });
-    } catch (e) {
-      if (picked === c.id) await load(c.id); // it may be shown differently by now
+    return approved(c, async () => ({ code })).catch((e) => {
       if ($("code")) $("code").focus();
       throw e;
-    }
-    return (c.needs > 1 ? "Your yes is recorded: " : "Approved: ") + c.server + "/" + c.id;
+    });
   });
+}
+
+// touch says yes with a passkey, which signs what is shown.
+const touch = () => act((c) => approved(c, async () => ({ passkey: await passkey.sign(await askJSON("/api/passkey/ask", { for: "call", id: c.id, shown: c.shown })) })));
+
+async function approved(c, proof) {
+  try {
+    const why = reason();
+    await ask("/api/approve", { id: c.id, why, shown: c.shown, ...(await proof()) });
+  } catch (e) {
+    if (picked === c.id) await load(c.id); // it may be shown differently by now
+    throw e;
+  }
+  return (c.needs > 1 ? "Your yes is recorded: " : "Approved: ") + c.server + "/" + c.id;
 }
 
 const deny = () =>
@@ -435,7 +543,8 @@ function tick() {
 const keysOf = {
   j: () => step(1),
   k: () => step(-1),
-  a: () => $("code") && $("code").focus(),
+  a: () => ($("code") ? $("code").focus() : document.querySelector("button.yes") && touch()),
+  p: () => state.passkeys && document.querySelector("button.yes") && touch(),
   d: () => $("why") && $("why").focus(),
   x: () => document.querySelector("button.kill") && kill(),
   o: () => document.querySelectorAll("#detail details").forEach((d) => (d.open = true)),
@@ -463,6 +572,7 @@ document.addEventListener("keydown", (e) => {
 
 // A second address opened in this tab only changes what is behind the #.
 addEventListener("hashchange", () => location.hash.includes("ticket=") && location.reload());
+$("add-passkey").addEventListener("click", addPasskey);
 setInterval(tick, 1000);
 await enter();
 if (token) follow();
