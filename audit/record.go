@@ -27,6 +27,7 @@ const (
 	TypeRevive       Type = "revive"        // a kill switch was taken back
 	TypeLock         Type = "lock"          // tools were pinned
 	TypeToolChange   Type = "tool-change"   // a definition differs from its pin
+	TypeRest         Type = "rest"          // an idle server was put to rest, or woken
 	TypeStrain       Type = "strain"        // a server ran into a limit of its container
 	TypePolicy       Type = "policy"        // the rules of a running server were changed
 	TypeSession      Type = "session"       // a client came or went
@@ -42,7 +43,7 @@ const (
 func (t Type) known() bool {
 	switch t {
 	case TypeGenesis, TypeCall, TypePending, TypeApproval, TypeResult, TypeRefuse, TypeDrop, TypeEgress,
-		TypeAccessDenied, TypeStart, TypeStop, TypeKill, TypeRevive, TypeLock, TypeToolChange, TypeStrain, TypePolicy, TypeSession,
+		TypeAccessDenied, TypeStart, TypeStop, TypeKill, TypeRevive, TypeLock, TypeToolChange, TypeStrain, TypeRest, TypePolicy, TypeSession,
 		TypeDaemonStart, TypeDaemonStop, TypeTornTail, TypeClockBack, TypeFactor, TypeNote:
 		return true
 	}

@@ -110,4 +110,8 @@ const (
 	MinApproval     = 100 * time.Millisecond
 	MaxApproval     = 10 * time.Minute // longer than a human who is there needs
 	DefaultApproval = 45 * time.Second // below the minute after which clients give up
+
+	MinIdle     = time.Second // a shorter one would stop a server between two calls of one task
+	MaxIdle     = 24 * time.Hour
+	DefaultIdle = 10 * time.Minute
 )

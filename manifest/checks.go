@@ -41,6 +41,7 @@ func runChecks(s *Server, r *report) {
 		checkTmpfsTotal,
 		checkResources,
 		checkTimeouts,
+		checkIdle,
 		checkCallLimits,
 		checkToolCount,
 		checkToolNames,
@@ -121,11 +122,22 @@ func checkTimeouts(s *Server, r *report) {
 		{"timeouts.call", s.Timeouts.Call, MinCall, MaxCall},
 		{"timeouts.stop", s.Timeouts.Stop, MinStop, MaxStop},
 		{"timeouts.approval", s.Timeouts.Approval, MinApproval, MaxApproval},
+		{"timeouts.idle", s.Timeouts.Idle, MinIdle, MaxIdle},
 	} {
 		inRange(r, t.key, t.value, t.low, t.hi, durationString)
 		if t.value%time.Millisecond != 0 {
 			r.fail(t.key, "round it", "%v is not a whole number of milliseconds", t.value)
 		}
+	}
+}
+
+// checkIdle: a time that nothing goes by would be a promise that is not kept.
+func checkIdle(s *Server, r *report) {
+	if s.Idle > IdleStop {
+		r.fail("idle", "write "+oneOf(idleWords), "%d is not known", s.Idle)
+	}
+	if s.Idle == IdleRun && s.Timeouts.Idle != DefaultIdle {
+		r.fail("timeouts.idle", "say what then: idle: freeze or idle: stop; or leave it out", "has no meaning for a server that goes on running")
 	}
 }
 

@@ -34,6 +34,7 @@ func decode(root node, r *report) *Server {
 	decodeResources(o.object("resources"), &s.Resources)
 	decodeFiles(o, s)
 	decodeTimeouts(o.object("timeouts"), &s.Timeouts)
+	decodeIdle(o, &s.Idle)
 	decodeCallLimits(o.object("limits"), &s.Limits)
 	decodeGrants(o.object("grants"), &s.Grants)
 	s.Tools = decodeTools(o)
@@ -123,6 +124,21 @@ func decodeTimeouts(o object, dst *Timeouts) {
 	o.duration("call", &dst.Call)
 	o.duration("stop", &dst.Stop)
 	o.duration("approval", &dst.Approval)
+	o.duration("idle", &dst.Idle)
+}
+
+func decodeIdle(o object, dst *Idle) {
+	var text string
+	o.text("idle", "stop", &text)
+	if text == "" {
+		return
+	}
+	i := slices.Index(idleWords, text)
+	if i < 0 {
+		o.r.fail("idle", "write "+oneOf(idleWords), "%s is not known", show(text))
+		return
+	}
+	*dst = Idle(i)
 }
 
 func decodeGrants(o object, dst *Grants) {

@@ -41,6 +41,7 @@ type Server struct {
 	Tmp         int64    // bytes of the tmpfs at /tmp
 	Resources   Resources
 	Timeouts    Timeouts
+	Idle        Idle                     // what becomes of it when nobody uses it
 	Limits      limits.Limits            // of calls; those of single tools are in Tools
 	Tools       map[mcprun.ToolName]Tool // a tool that is absent is not granted
 	Grants      Grants
@@ -58,7 +59,7 @@ func Changed(a, b *Server) []string {
 	}{
 		{"name", a.Name, b.Name}, {"labels", a.Labels, b.Labels}, {"image", a.Image, b.Image}, {"command", a.Command, b.Command}, {"workdir", a.WorkDir, b.WorkDir},
 		{"environment", a.Environment, b.Environment}, {"profile", a.Profile, b.Profile}, {"files", a.Files, b.Files}, {"tmp", a.Tmp, b.Tmp},
-		{"resources", a.Resources, b.Resources}, {"timeouts", a.Timeouts, b.Timeouts}, {"limits", a.Limits, b.Limits}, {"tools", toolsText(a), toolsText(b)}, {"grants", a.Grants, b.Grants},
+		{"resources", a.Resources, b.Resources}, {"timeouts", a.Timeouts, b.Timeouts}, {"idle", a.Idle, b.Idle}, {"limits", a.Limits, b.Limits}, {"tools", toolsText(a), toolsText(b)}, {"grants", a.Grants, b.Grants},
 		{"egress", a.Egress, b.Egress}, {"credentials", a.Credentials, b.Credentials},
 	} {
 		if !reflect.DeepEqual(f.a, f.b) {
@@ -117,7 +118,21 @@ type Timeouts struct {
 	Call     time.Duration // for one tool call
 	Stop     time.Duration // from asking it to stop to killing it
 	Approval time.Duration // a call that is kept waiting for a human
+	Idle     time.Duration // without a call, until what idle says
 }
+
+// Idle is what becomes of a server that nobody uses. It comes back when it is called.
+type Idle uint8
+
+const (
+	IdleRun    Idle = iota // it goes on running
+	IdleFreeze             // its processes stand still and keep their memory
+	IdleStop               // it ends, and is started when it is called
+)
+
+var idleWords = []string{"run", "freeze", "stop"}
+
+func (i Idle) String() string { return idleWords[min(i, IdleStop)] }
 
 // Tool is what the operator says of one tool. The zero value is blocked.
 type Tool struct {
@@ -182,7 +197,7 @@ func DefaultResources() Resources {
 
 // DefaultTimeouts returns the timeouts of a server that names none.
 func DefaultTimeouts() Timeouts {
-	return Timeouts{Start: DefaultStart, Call: DefaultCall, Stop: DefaultStop, Approval: DefaultApproval}
+	return Timeouts{Start: DefaultStart, Call: DefaultCall, Stop: DefaultStop, Approval: DefaultApproval, Idle: DefaultIdle}
 }
 
 // Profiles names the built-in profiles, the strictest first.

@@ -32,7 +32,8 @@ func Marshal(s *Server) ([]byte, error) {
 	line("resources: {memory: %s, cpu: %s, pids: %d, file-size: %s, open-files: %d}", sizeString(s.Resources.Memory),
 		milliString(s.Resources.MilliCPU), s.Resources.Pids, sizeString(s.Resources.FileSize), s.Resources.OpenFiles)
 	marshalFiles(s, line)
-	line("timeouts: {start: %s, call: %s, stop: %s, approval: %s}", durationString(s.Timeouts.Start), durationString(s.Timeouts.Call), durationString(s.Timeouts.Stop), durationString(s.Timeouts.Approval))
+	line("timeouts: {start: %s, call: %s, stop: %s, approval: %s, idle: %s}", durationString(s.Timeouts.Start), durationString(s.Timeouts.Call), durationString(s.Timeouts.Stop), durationString(s.Timeouts.Approval), durationString(s.Timeouts.Idle))
+	line("idle: %s", s.Idle)
 	line("limits: %s", limitFields(s.Limits))
 	line("grants: {sampling: %t, elicitation: %t, roots: %t}", s.Grants.Sampling, s.Grants.Elicitation, s.Grants.Roots)
 	marshalTools(s, line)
@@ -150,6 +151,9 @@ func (s *Server) String() string {
 		add("%s", f)
 	}
 	add("start=%s call=%s stop=%s approval=%s", durationString(s.Timeouts.Start), durationString(s.Timeouts.Call), durationString(s.Timeouts.Stop), durationString(s.Timeouts.Approval))
+	if s.Idle != IdleRun {
+		add("idle=%s after %s", s.Idle, durationString(s.Timeouts.Idle))
+	}
 	add("limits=%s", limitFields(s.Limits))
 	add("%s", s.Grants)
 	for _, name := range slices.Sorted(maps.Keys(s.Tools)) {

@@ -71,6 +71,8 @@ func baseKeys() []key {
 		{"timeouts.call", "duration", durationString(DefaultCall), between(durationString(MinCall), durationString(MaxCall)), "for one tool call"},
 		{"timeouts.stop", "duration", durationString(DefaultStop), between(durationString(MinStop), durationString(MaxStop)), "until it is killed; a shutdown must not hang on it"},
 		{"timeouts.approval", "duration", durationString(DefaultApproval), between(durationString(MinApproval), durationString(MaxApproval)), "how long a call is kept waiting for a human; many clients give up after a minute"},
+		{"timeouts.idle", "duration", durationString(DefaultIdle), between(durationString(MinIdle), durationString(MaxIdle)) + "; with idle: freeze or stop", "how long nobody has to use it: no call in flight or held, no subscription"},
+		{"idle", "text", "run", oneOf(idleWords), "what becomes of a server that nobody uses; it comes back when it is called"},
 		{"grants", "mapping", "all false", "", "requests from the server to the client are refused unless granted"},
 		{"grants.sampling", "true or false", "false", "", "the server may ask the client's model"},
 		{"grants.elicitation", "true or false", "false", "", "the server may ask the user for input"},

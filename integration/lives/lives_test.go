@@ -146,6 +146,7 @@ type client struct {
 	in   io.Writer
 	out  *bufio.Reader
 	next int
+	got  map[string]string // answers that nobody has waited for yet
 }
 
 // connect starts a client that has shaken hands; it ends with the test.
@@ -164,7 +165,7 @@ func connect(t *testing.T, d *harness.Daemon, name string) *client {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { in.Close(); cmd.Process.Kill(); cmd.Wait() })
-	c := &client{t: t, in: in, out: bufio.NewReader(out)}
+	c := &client{t: t, in: in, out: bufio.NewReader(out), got: map[string]string{}}
 	says(t, c.ask("initialize", `{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"test","version":"1"}}`), "serverInfo")
 	fmt.Fprintln(in, `{"jsonrpc":"2.0","method":"notifications/initialized"}`)
 	return c
@@ -183,10 +184,14 @@ func (c *client) ask(method, params string) string {
 	return c.answer(c.send(method, params))
 }
 
-// answer waits for the answer to a request; what comes before it is passed over.
+// answer waits for the answer to a request; the others may come in any order.
 func (c *client) answer(id int) string {
 	c.t.Helper()
 	for {
+		if text, ok := c.got[fmt.Sprint(id)]; ok {
+			delete(c.got, fmt.Sprint(id))
+			return text
+		}
 		line, err := c.out.ReadBytes('\n')
 		if err != nil {
 			c.t.Fatalf("waiting for the answer to request %d: %v", id, err)
@@ -198,8 +203,11 @@ func (c *client) answer(id int) string {
 		if err := json.Unmarshal(line, &m); err != nil {
 			c.t.Fatal(err)
 		}
-		if string(m.ID) == fmt.Sprint(id) {
-			return string(m.Result) + string(m.Error)
-		}
+		c.got[string(m.ID)] = string(m.Result) + string(m.Error)
 	}
+}
+
+// tell sends a notification.
+func (c *client) tell(method, params string) {
+	fmt.Fprintf(c.in, `{"jsonrpc":"2.0","method":%q,"params":%s}`+"\n", method, params)
 }

@@ -36,7 +36,10 @@ func (a *App) startCommand() *cobra.Command {
 				return err
 			}
 			return a.print(res.Server, func(w io.Writer) {
-				fmt.Fprintf(w, "%s is running: %d tools, %d withheld\n", res.Server.Name, res.Server.Tools, res.Server.Withheld)
+				fmt.Fprintf(w, "%s is %s: %d tools, %d withheld\n", res.Server.Name, res.Server.State, res.Server.Tools, res.Server.Withheld)
+				if res.Server.State == "ready" {
+					fmt.Fprintln(a.Err, "mcprun: it is started when it is called (idle: stop)")
+				}
 				if res.Server.Tools == 0 {
 					fmt.Fprintf(a.Err, "mcprun: hint: no tool is granted; see what to say of each: mcprun policy init %s\n", args[0])
 				} else {

@@ -164,7 +164,7 @@ type Version struct {
 // ServerStatus is one line of mcprun ps.
 type ServerStatus struct {
 	Name     mcprun.ServerName `json:"name"`
-	State    string            `json:"state"` // running, crashed, stopped, killed, failed
+	State    string            `json:"state"` // running, ready, frozen, crashed, stopped, killed, failed
 	Why      string            `json:"why,omitzero"`
 	Instance string            `json:"instance,omitzero"`
 	Pid      int               `json:"pid,omitzero"`

@@ -35,7 +35,7 @@ type server struct {
 	op    chan struct{} // held by the one start or stop under way
 
 	mu     sync.Mutex // guards what follows; held for moments only, so that a kill never waits
-	state  string     // stopped, starting, running, crashed, failed
+	state  string     // stopped, starting, running, ready, frozen, crashed, failed
 	why    string
 	since  time.Time
 	spec   *definition
@@ -124,7 +124,11 @@ func (s *server) start(ctx context.Context, def *definition, who mcprun.Principa
 	s.foreground = foreground
 	s.mu.Unlock()
 	s.front.Rest(nil)
-	err := s.bringUp(ctx, def, who, "", progress)
+	up := func() error { return s.bringUp(ctx, def, who, "", progress) }
+	if def.m.Idle == manifest.IdleStop && !foreground {
+		up = func() error { return s.register(ctx, def, who, progress) }
+	}
+	err := up()
 	if err != nil {
 		s.setState("failed", err.Error())
 	}
@@ -332,7 +336,7 @@ func (s *server) publish(run *running, def *definition, g upstream.Greeting, cur
 			Hint: "see what changed: mcprun lock --diff " + def.file}
 	}
 	if why := hiddenText(current); why != "" {
-		return &mcprun.Error{Class: mcprun.Denied, What: "starting " + string(s.name), Why: why, Hint: "look at " + def.file + "'s lock file; no server needs hidden text"}
+		return hiddenTextError(s.name, def, why)
 	}
 	run.current = current
 	for _, p := range s.judge(run, def) {
@@ -357,6 +361,12 @@ func (s *server) publish(run *running, def *definition, g upstream.Greeting, cur
 	s.front.Begin(run.life)
 	failpoint.Hit("daemon.published")
 	go s.recheck(run, def, g, again)
+	s.mu.Lock()
+	rests := def.m.Idle != manifest.IdleRun && !s.foreground
+	s.mu.Unlock()
+	if rests {
+		go s.watchIdle(run, def)
+	}
 	go func() {
 		select {
 		case <-run.inst.Done():
@@ -378,6 +388,10 @@ func wake(ch chan<- struct{}) {
 	case ch <- struct{}{}:
 	default:
 	}
+}
+
+func hiddenTextError(name mcprun.ServerName, def *definition, why string) error {
+	return &mcprun.Error{Class: mcprun.Denied, What: "starting " + string(name), Why: why, Hint: "look at " + def.file + "'s lock file; no server needs hidden text"}
 }
 
 // warm starts the parser of PostgreSQL where a check needs it: the first call would
@@ -472,7 +486,7 @@ func (d *Daemon) end(s *server, run *running, cause error) {
 		s.mu.Lock()
 		if s.run == run {
 			s.run = nil
-			if s.state == "running" {
+			if s.state == "running" || s.state == "frozen" {
 				s.ended(rec, cause, words)
 			}
 		}
@@ -500,7 +514,7 @@ func (s *server) stop(ctx context.Context, why string, who mcprun.Principal) err
 	defer s.release()
 	s.mu.Lock()
 	run, def := s.run, s.spec
-	back := run != nil || comesBack(s.state)
+	back, frozen := run != nil || comesBack(s.state), s.state == "frozen"
 	if back {
 		s.state, s.why, s.since = "stopped", why, timeNow()
 	}
@@ -516,6 +530,11 @@ func (s *server) stop(ctx context.Context, why string, who mcprun.Principal) err
 	rec.Instance = run.inst.ID
 	s.d.record.Append(rec)
 	failpoint.Hit("daemon.stop-asked")
+	if frozen { // it cannot end by itself as it is
+		if err := run.inst.Thaw(); err != nil {
+			s.d.opts.Log.Error("waking a server that is to end", "server", s.name, "err", err)
+		}
+	}
 	err := run.inst.Stop(ctx, def.m.Timeouts.Stop)
 	s.d.end(s, run, errStopped)
 	return err
@@ -558,6 +577,9 @@ func (s *server) status() control.ServerStatus {
 			st.Tools = len(p.Listed())
 			st.Withheld = len(p.Summary()) - st.Tools
 		}
+	} else if f := s.front.Resting(); f != nil {
+		st.Tools = len(f.Policy.Listed())
+		st.Withheld = len(f.Policy.Summary()) - st.Tools
 	}
 	if k, killed := s.front.Killed("", ""); killed {
 		st.State, st.Why = "killed", k.Who+": "+k.Why

@@ -8,6 +8,7 @@ import (
 
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/audit"
+	"github.com/mcprun/mcprun/gate"
 	"github.com/mcprun/mcprun/internal/front"
 	"github.com/mcprun/mcprun/internal/upstream"
 	"github.com/mcprun/mcprun/limits"
@@ -16,7 +17,7 @@ import (
 
 // comesBack reports whether a server in this state comes back when it is called. What an
 // operator, a kill or the ceilings ended does not.
-func comesBack(state string) bool { return state == "crashed" }
+func comesBack(state string) bool { return state == "crashed" || state == "ready" || state == "frozen" }
 
 // ended says in state and record that a server ended by itself, and whether it comes
 // back; s.mu is held.
@@ -91,12 +92,14 @@ func (s *server) comeBack(who mcprun.Principal) error {
 	s.acquire()
 	defer s.release()
 	s.mu.Lock()
-	run := s.run
+	run, frozen, def := s.run, s.state == "frozen", s.spec
 	s.mu.Unlock()
-	if run != nil && s.front.Serves(run.life) {
+	switch {
+	case run != nil && frozen:
+		return s.thaw(run, def, who)
+	case run != nil && s.front.Serves(run.life):
 		return nil
-	}
-	if run != nil {
+	case run != nil:
 		<-run.done // it is about to end
 	}
 	s.mu.Lock()
@@ -156,9 +159,10 @@ func (s *server) startAgain(def *definition, who mcprun.Principal) error {
 }
 
 // rest has clients told from the pins what they are told by the server when it runs.
-func (s *server) rest(def *definition) {
-	policy, _ := policyOf(def, s.d.ceilings())
+func (s *server) rest(def *definition) []gate.Problem {
+	policy, problems := policyOf(def, s.d.ceilings())
 	s.front.Rest(&front.Face{Greeting: pinnedGreeting(def.lock), Policy: policy})
+	return problems
 }
 
 // pinnedGreeting is how a server greeted when it was pinned.

@@ -27,6 +27,10 @@ type Face struct {
 // until an operator starts it, and they are told that.
 func (s *Server) Rest(f *Face) { s.face.Store(f) }
 
+// Resting is what clients are told now of a server that does not run; nil: that it stays
+// down.
+func (s *Server) Resting() *Face { return s.face.Load() }
+
 // DownError is why a server does not come back when it is needed.
 type DownError struct {
 	Rule  string // stopped, crashed, start-failed

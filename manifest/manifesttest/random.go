@@ -36,6 +36,9 @@ func Random(r *rand.Rand) *manifest.Server {
 	s.Tmp = size(r, manifest.MinTmpfs, manifest.MaxTmpfs)
 	s.Resources = resources(r)
 	s.Timeouts = timeouts(r)
+	if s.Idle = pick(r, manifest.IdleRun, manifest.IdleFreeze, manifest.IdleStop); s.Idle != manifest.IdleRun {
+		s.Timeouts.Idle = duration(r, manifest.MinIdle, manifest.MaxIdle)
+	}
 	s.Limits = callLimits(r)
 	s.Grants = manifest.Grants{Sampling: coin(r), Elicitation: coin(r), Roots: coin(r)}
 	s.Tools = tools(r)
@@ -194,6 +197,7 @@ func timeouts(r *rand.Rand) manifest.Timeouts {
 		Call:     duration(r, manifest.MinCall, manifest.MaxCall),
 		Stop:     duration(r, manifest.MinStop, manifest.MaxStop),
 		Approval: duration(r, manifest.MinApproval, manifest.MaxApproval),
+		Idle:     manifest.DefaultIdle,
 	}
 }
 
