@@ -32,11 +32,11 @@ func main() {
 var parts = []struct {
 	name    string
 	measure func(*bench, *report) error
-}{{"calls", latencies}, {"throughput", throughputs}, {"starts", starts}, {"kills", kills}, {"memory", memory}, {"egress", egress}, {"decisions", decisions}}
+}{{"calls", latencies}, {"throughput", throughputs}, {"starts", starts}, {"kills", kills}, {"many", configured}, {"memory", memory}, {"egress", egress}, {"decisions", decisions}}
 
 func run() (err error) {
 	out := flag.String("out", "bench.json", "the JSON `file` to write")
-	only := flag.String("only", "", "measure this `part` alone: calls, throughput, starts, kills, memory, egress or decisions")
+	only := flag.String("only", "", "measure this `part` alone: calls, throughput, starts, kills, many, memory, egress or decisions")
 	flag.Parse()
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()
