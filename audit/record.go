@@ -30,20 +30,21 @@ const (
 	TypeRest         Type = "rest"          // an idle server was put to rest, or woken
 	TypeStrain       Type = "strain"        // a server ran into a limit of its container
 	TypePolicy       Type = "policy"        // the rules of a running server were changed
+	TypeBudget       Type = "budget"        // something was set aside for a server, or is settled
 	TypeSession      Type = "session"       // a client came or went
 	TypeDaemonStart  Type = "daemon-start"
 	TypeDaemonStop   Type = "daemon-stop"
-	TypeTornTail     Type = "torn-tail"  // a piece cut short by a crash was removed
-	TypeClockBack    Type = "clock-back" // the clock went backwards
+	TypeTornTail     Type = "torn-tail"     // a piece cut short by a crash was removed
+	TypeClockBack    Type = "clock-back"    // the clock went backwards
 	TypeFactor       Type = "authenticator" // one was set up, confirmed, used, removed, or found copied
-	TypeNote         Type = "note"       // anything a human wants in the record
+	TypeNote         Type = "note"          // anything a human wants in the record
 )
 
 // known reports whether t is in the set. The zero Type is not.
 func (t Type) known() bool {
 	switch t {
 	case TypeGenesis, TypeCall, TypePending, TypeApproval, TypeResult, TypeRefuse, TypeDrop, TypeEgress,
-		TypeAccessDenied, TypeStart, TypeStop, TypeKill, TypeRevive, TypeLock, TypeToolChange, TypeStrain, TypeRest, TypePolicy, TypeSession,
+		TypeAccessDenied, TypeStart, TypeStop, TypeKill, TypeRevive, TypeLock, TypeToolChange, TypeStrain, TypeRest, TypePolicy, TypeBudget, TypeSession,
 		TypeDaemonStart, TypeDaemonStop, TypeTornTail, TypeClockBack, TypeFactor, TypeNote:
 		return true
 	}

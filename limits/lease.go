@@ -36,13 +36,31 @@ func (l *Limiter) Bounded(server mcprun.ServerName, u Unit) bool {
 	return false
 }
 
+// LookLease says why nothing of a unit would be set aside for a server now, nil if
+// something would.
+func (l *Limiter) LookLease(server mcprun.ServerName, u Unit, least int64, now time.Time) *Refusal {
+	a := Asked{Server: server, Lease: true}
+	a.Least[u] = least
+	return l.Look(a, now)
+}
+
 // Add counts what a server used of a unit that has no budget, for one that is set
 // later.
 func (l *Limiter) Add(server mcprun.ServerName, u Unit, n int64, now time.Time) {
+	l.add(server, u, n, func(c *counter, use Use) { c.charge(use, now) })
+}
+
+// Deduct takes back some of what Add counted at a time.
+func (l *Limiter) Deduct(server mcprun.ServerName, u Unit, n int64, at time.Time) {
+	l.add(server, u, -n, func(c *counter, use Use) { c.correct(use, at) })
+}
+
+func (l *Limiter) add(server mcprun.ServerName, u Unit, n int64, to func(*counter, Use)) {
 	var use Use
 	use[u] = n
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.counter(Scope{}).charge(use, now)
-	l.counter(Scope{Server: server}).charge(use, now)
+	for _, scope := range []Scope{{}, {Server: server}} {
+		to(l.counter(scope), use)
+	}
 }

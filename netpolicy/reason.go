@@ -24,6 +24,7 @@ const (
 	ReasonWebSocket  Reason = "websocket"
 	ReasonCredential Reason = "credential"
 	ReasonLimit      Reason = "limit"
+	ReasonBudget     Reason = "budget"
 	ReasonKilled     Reason = "killed"
 	ReasonClosed     Reason = "closed"
 	ReasonUpstream   Reason = "upstream"
@@ -53,6 +54,7 @@ var sentences = []struct {
 	{ReasonWebSocket, "the rule does not say websocket: true"},
 	{ReasonCredential, "the request carries a placeholder that may not be used in it"},
 	{ReasonLimit, "a limit of the rule is used up"},
+	{ReasonBudget, "the server's budget of egress is used up; mcprun limits shows when it begins anew"},
 	{ReasonKilled, "the server or the tool was killed"},
 	{ReasonClosed, "the server's way out is closed"},
 	{ReasonUpstream, "the host is allowed and could not be reached"},

@@ -372,6 +372,10 @@ func (i *Instance) Use() Use {
 	return i.use
 }
 
+// CPUTime is how long the container's processes have run, in microseconds; an error once
+// it is gone.
+func (i *Instance) CPUTime() (int64, error) { return i.rt.cgroups.CPUTime(i.cgroup) }
+
 // killDeadline bounds the wait for the last process: freeing 64 GiB takes the
 // kernel some seconds, and a process in an uninterruptible wait never ends.
 const killDeadline = 10 * time.Second

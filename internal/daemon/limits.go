@@ -76,6 +76,8 @@ func recount(l *limits.Limiter, rec *audit.Record) {
 		if a, granted, ok := front.Counted(rec); ok {
 			l.Began(a, granted, rec.Time)
 		}
+	case audit.TypeBudget:
+		recountLease(l, rec)
 	case audit.TypeResult:
 		l.Ended(rec.Call, front.Used(rec), rec.Time)
 	case audit.TypePolicy:

@@ -17,6 +17,7 @@ import (
 	"github.com/mcprun/mcprun/credentials"
 	"github.com/mcprun/mcprun/internal/front"
 	"github.com/mcprun/mcprun/internal/redact"
+	"github.com/mcprun/mcprun/limits"
 	"github.com/mcprun/mcprun/manifest"
 	"github.com/mcprun/mcprun/netpolicy/dns"
 	"github.com/mcprun/mcprun/netpolicy/egress"
@@ -29,6 +30,7 @@ type network struct {
 	names *dns.Names
 	held  []heldCredential
 	life  uint64 // of placeholders
+	bytes *account
 
 	mu    sync.Mutex
 	set   *redact.Set // for results, of the secrets in setOf
@@ -46,7 +48,7 @@ type heldCredential struct {
 // openNetwork makes the way out of a life that is about to start. Each server has
 // one, whether a rule allows anything or not: what it tries is to be seen.
 func (d *Daemon) openNetwork(ctx context.Context, def *definition, id string, life *front.Life) (_ *network, given runtime.Network, err error) {
-	n := &network{life: d.lives.Add(1)}
+	n := &network{life: d.lives.Add(1), bytes: d.account(def.m.Name, id, limits.Egress, leastBytes)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.end(err))
@@ -68,7 +70,7 @@ func (d *Daemon) openNetwork(ctx context.Context, def *definition, id string, li
 	n.way, err = egress.Open(egress.Config{
 		Server: def.m.Name, Instance: id, Policy: policy, Mode: d.mode, Names: n.names, Record: d.record, Seen: d.seen,
 		InFlight: func() []egress.Flight { return flights(life) }, Resolver: d.resolver, Own: d.own.is, Log: d.opts.Log,
-		Credentials: n.swappable(&d.issued),
+		Credentials: n.swappable(&d.issued), Spend: n.bytes.spend,
 	})
 	if err != nil {
 		return nil, runtime.Network{}, err
@@ -209,6 +211,7 @@ func (n *network) end(cause error) error {
 	if n.way != nil {
 		n.way.Wait()
 	}
+	n.bytes.close()
 	if n.names != nil {
 		return n.names.Close()
 	}

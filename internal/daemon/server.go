@@ -143,7 +143,7 @@ func (s *server) mayStart(doing string, def *definition) error {
 	if k, killed := s.killed(def); killed {
 		return killedError(doing, k)
 	}
-	return s.d.within(doing, def)
+	return errors.Join(s.d.within(doing, def), s.d.affordsCPU(doing, def))
 }
 
 // bringUp is a start with the operation held: for an operator, or for why a call needs it.
@@ -367,6 +367,7 @@ func (s *server) publish(run *running, def *definition, g upstream.Greeting, cur
 	if rests {
 		go s.watchIdle(run, def)
 	}
+	go s.watchCPU(run, def.m.Resources.MilliCPU)
 	go func() {
 		select {
 		case <-run.inst.Done():

@@ -20,9 +20,9 @@ const (
 	leastResult = 1 << 10
 	// leastTime is the shortest time that a call is begun for.
 	leastTime = 100 * time.Millisecond
-	// detailReserved and detailUsed are where a record keeps what a call counts for.
-	detailReserved = "reserved"
-	detailUsed     = "used"
+	// DetailReserved and DetailUsed are where a record keeps what a call counts for.
+	DetailReserved = "reserved"
+	DetailUsed     = "used"
 )
 
 // permit is what a request has that comes a second time: the yes of the person at the
@@ -95,7 +95,7 @@ func limitTool(tool mcprun.ToolName, method string) mcprun.ToolName {
 // Counted is the call of a record as the limits saw it, and what was set aside for it;
 // false is for records that count for nothing.
 func Counted(rec *audit.Record) (a limits.Asked, granted limits.Use, ok bool) {
-	granted, err := limits.ParseUse(rec.Detail[detailReserved])
+	granted, err := limits.ParseUse(rec.Detail[DetailReserved])
 	if err != nil || granted[limits.Calls] == 0 {
 		return a, granted, false
 	}
@@ -104,7 +104,7 @@ func Counted(rec *audit.Record) (a limits.Asked, granted limits.Use, ok bool) {
 
 // Used is what a record says that a call used in the end.
 func Used(rec *audit.Record) limits.Use {
-	u, err := limits.ParseUse(rec.Detail[detailUsed])
+	u, err := limits.ParseUse(rec.Detail[DetailUsed])
 	if err != nil {
 		return limits.Use{} // nobody but the daemon writes it
 	}
@@ -137,7 +137,7 @@ func (c *Session) enter(m mcpwire.Message, r *route, rec *audit.Record, p *permi
 
 func (c *Session) entered(r *route, rec *audit.Record, t *limits.Ticket) {
 	r.ticket = t
-	noteUse(rec, detailReserved, kept(t, t.Granted()))
+	noteUse(rec, DetailReserved, kept(t, t.Granted()))
 }
 
 // kept is what the record has to say of a use: where no budget counts it, that it was
@@ -288,7 +288,7 @@ func (r *route) settle(rec *audit.Record, used limits.Use) {
 	used[limits.Results] = min(used[limits.Results], granted[limits.Results])
 	used[limits.Wall] = min(time.Since(r.begun).Microseconds(), granted[limits.Wall])
 	if r.ticket.Bounded() {
-		noteUse(rec, detailUsed, used)
+		noteUse(rec, DetailUsed, used)
 	}
 	r.ticket.Settle(used, time.Now())
 }

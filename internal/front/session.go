@@ -279,7 +279,7 @@ func (c *Session) proceed(h heldCall, call mcpwire.Call, permit *permit) {
 		c.goOn(h.route, call, h.rec, yes)
 	default: // another call with the same arguments took it
 		h.route.forfeit()
-		delete(h.rec.Detail, detailReserved)
+		delete(h.rec.Detail, DetailReserved)
 		c.lift(h)
 	}
 }

@@ -76,6 +76,9 @@ type Config struct {
 	Record   Recorder
 	Seen     *Seen
 	InFlight func() []Flight
+	// Spend takes bytes from what the server has left, all of them or none; with 0 it
+	// says whether anything is left. nil is no bound.
+	Spend    func(n int64) bool
 	Resolver Resolver
 	Own      func(netip.Addr) bool // whether an address is the host's own
 	Log      *slog.Logger

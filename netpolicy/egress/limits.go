@@ -87,3 +87,6 @@ func (l *ruleLimits) spend(n int64) bool {
 	}
 	return got == n
 }
+
+// spend takes bytes from what the server has left over all rules, all or none.
+func (w *Way) spend(n int) bool { return w.cfg.Spend == nil || w.cfg.Spend(int64(n)) }

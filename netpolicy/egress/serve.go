@@ -61,6 +61,10 @@ func (c *conn) place() bool {
 		c.refuse(c.decision.Reason)
 		return false
 	}
+	if !c.way.spend(0) {
+		c.refuse(netpolicy.ReasonBudget)
+		return false
+	}
 	var ok bool
 	if c.rule, ok = c.rules.admit(c.decision.Rules); !ok {
 		c.refuse(netpolicy.ReasonLimit)

@@ -6,20 +6,23 @@ import (
 	"net"
 	"sync/atomic"
 	"time"
+
+	"github.com/mcprun/mcprun/netpolicy"
 )
 
 // idleLimit ends a connection on which nothing moved in either direction: after
 // half of it at the earliest, since the limit is not moved on with every byte.
 const idleLimit = 30 * time.Minute
 
-// errOverBytes is the end of a connection whose rule has a budget of bytes.
-var errOverBytes = errors.New("the rule's bytes are used up")
+// errOverBytes is the end of a connection whose rule, or whose server, has a budget of
+// bytes.
+var errOverBytes = errors.New("the bytes that are left are used up")
 
 // splice carries bytes both ways until one side fails or both have said all, and
 // returns how it ended.
 func (c *conn) splice(up *net.TCPConn, first []byte) (outcome string) {
 	if len(first) > 0 {
-		if !c.limits().spend(int64(len(first))) {
+		if !c.limits().spend(int64(len(first))) || !c.way.spend(len(first)) {
 			return outcomeLimit
 		}
 		if _, err := up.Write(first); err != nil {
@@ -51,7 +54,7 @@ func (c *conn) carry(dst, src *net.TCPConn, count *atomic.Int64) (err error) {
 		idle.extend(src)
 		n, err := src.Read(buf)
 		if n > 0 {
-			if !c.limits().spend(int64(n)) {
+			if !c.limits().spend(int64(n)) || !c.way.spend(n) {
 				return errOverBytes
 			}
 			count.Add(int64(n))
@@ -108,7 +111,8 @@ func (w *Way) isClosed() bool {
 }
 
 // counted is a client's connection whose bytes are counted, for what is read in
-// this process. What they cost is for each request's own rule to say.
+// this process, and paid for from what the server has left. What they cost a rule is for
+// each request's own to say.
 type counted struct {
 	net.Conn
 	c *conn
@@ -118,11 +122,24 @@ func (c *conn) counted(n net.Conn) net.Conn { return &counted{n, c} }
 
 func (k *counted) Read(b []byte) (int, error) {
 	n, err := k.Conn.Read(b)
+	if !k.c.way.spend(n) {
+		return 0, k.over()
+	}
 	k.c.sent.Add(int64(n))
 	return n, err
 }
 
+// over ends the connection: what it goes on with would not be paid for.
+func (k *counted) over() error {
+	k.c.why.CompareAndSwap(nil, ptr(netpolicy.ReasonBudget.Sentence()))
+	k.c.cut()
+	return errOverBytes
+}
+
 func (k *counted) Write(b []byte) (int, error) {
+	if !k.c.way.spend(len(b)) {
+		return 0, k.over()
+	}
 	n, err := k.Conn.Write(b)
 	k.c.received.Add(int64(n))
 	return n, err

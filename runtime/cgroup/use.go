@@ -38,6 +38,17 @@ func (c Hierarchies) Use(path string) (Use, error) {
 	return u, nil
 }
 
+// CPUTime is how long the processes of path have run, in microseconds.
+func (c Hierarchies) CPUTime(path string) (int64, error) {
+	if dir := c.find(path, "cpuacct.usage"); dir != "" {
+		return number(dir, "cpuacct.usage") / 1000, nil
+	}
+	if dir := c.find(path, "cpu.stat"); dir != "" {
+		return field(filepath.Join(dir, "cpu.stat"), "usage_usec"), nil
+	}
+	return 0, fmt.Errorf("reading the processor time of %s: %w", path, fs.ErrNotExist)
+}
+
 // events is the file of a memory cgroup that counts what the kernel ended.
 func (c Hierarchies) events(memory string) string {
 	if c.controllers {
