@@ -12,6 +12,7 @@ type counter struct {
 	bucket  *rate.Limiter // nil until a rate is set
 	held    Rate          // that bucket is for
 	active  int64
+	leased  Use // of what is used, what is set aside outside of calls
 }
 
 // window is the use within one period.
@@ -86,7 +87,11 @@ func (c *counter) rejection(scope Scope, set Set, a *Asked, now time.Time) *Refu
 		if !a.Lease && (b.Unit == Egress || b.Unit == CPU) {
 			least = 1 // not known before; there has to be some of it
 		}
-		if left := b.Max - w.used[b.Unit]; least > 0 && left < least {
+		left := b.Max - w.used[b.Unit]
+		if !a.Lease {
+			left += c.leased[b.Unit] // it is there for the server's calls
+		}
+		if least > 0 && left < least {
 			return &Refusal{Rule: RuleBudget, Scope: scope, Unit: b.Unit, Limit: b.Unit.Text(b.Max) + "/" + b.Period.String(), Used: b.Unit.Text(w.used[b.Unit]), Frees: w.to}
 		}
 	}

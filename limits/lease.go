@@ -6,19 +6,28 @@ import (
 	"github.com/mcprun/mcprun"
 )
 
+// leaseShare is the part of what is left that one lease takes at most: after a crash all
+// of it counts as used, and others want some too.
+const leaseShare = 8
+
 // Lease sets aside an amount that a server uses by itself and not for one call: bytes
-// through its way out, processor time. It gets less than want where less is left, and
-// with nothing left a refusal. It counts for the server and for all, has no rate and
-// takes no place. Like a call it is settled when it is used, or given up.
-func (l *Limiter) Lease(id mcprun.CallID, server mcprun.ServerName, u Unit, want int64, now time.Time) (*Ticket, *Refusal) {
+// through its way out, processor time. It gets between least and want, by what is left,
+// or a refusal. It counts for the server and for all, has no rate and takes no place.
+// Like a call it is settled when it is used, or given up.
+func (l *Limiter) Lease(id mcprun.CallID, server mcprun.ServerName, u Unit, least, want int64, now time.Time) (*Ticket, *Refusal) {
 	a := Asked{ID: id, Server: server, Lease: true}
-	a.Want[u], a.Least[u] = want, 1
+	a.Want[u], a.Least[u] = leaseShare*want, least
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	holds, r := l.judge(&a, now)
 	if r != nil {
 		return nil, r
 	}
+	room := a.Want
+	for _, h := range holds {
+		room = h.room(h.set, room, now)
+	}
+	a.Want[u] = max(least, room[u]/leaseShare)
 	return l.admit(&a, holds, now), nil
 }
 

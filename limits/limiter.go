@@ -230,7 +230,9 @@ func (l *Limiter) enter(a Asked, granted Use, at time.Time) *Ticket {
 	t := &Ticket{l: l, asked: a, at: at, granted: granted}
 	for _, scope := range a.scopes() {
 		c := l.counter(scope)
-		if !a.Lease {
+		if a.Lease {
+			c.leased.add(granted, 1)
+		} else {
 			c.active++
 		}
 		c.charge(granted, at)
@@ -268,7 +270,9 @@ func (t *Ticket) close(used Use, now time.Time) {
 	}
 	for _, scope := range t.asked.scopes() {
 		c := l.counter(scope)
-		if !t.asked.Lease {
+		if t.asked.Lease {
+			c.leased.add(t.granted, -1)
+		} else {
 			c.active--
 		}
 		c.correct(diff, t.at)

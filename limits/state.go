@@ -82,8 +82,10 @@ func (l *Limiter) Load(raw []byte) (seq uint64, at time.Time, err error) {
 		t := &Ticket{l: l, asked: o.Asked, at: o.At, granted: o.Granted}
 		l.open[o.Call] = t
 		for _, scope := range t.asked.scopes() {
-			if !t.asked.Lease {
-				l.counter(scope).active++
+			if c := l.counter(scope); t.asked.Lease {
+				c.leased.add(t.granted, 1)
+			} else {
+				c.active++
 			}
 		}
 	}

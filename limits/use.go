@@ -17,6 +17,12 @@ func (u Use) String() string {
 	return strings.Join(parts, " ")
 }
 
+func (u *Use) add(o Use, times int64) {
+	for unit, n := range o {
+		u[unit] += times * n
+	}
+}
+
 // ParseUse reads what String wrote.
 func ParseUse(text string) (Use, error) {
 	var u Use

@@ -313,15 +313,15 @@ func TestLimitsOfTheOperator(t *testing.T) {
 // overspent, and does not start again until an operator gives it back.
 func TestBudgetOfProcessorTime(t *testing.T) {
 	d := harness.New(t)
-	d.Up("s", "commands", "profile: node\nresources: {cpu: 1}\nlimits: {budget: {cpu: 4s/month}}\ntools: {run_command: {risk: low, arguments: {command: {unchecked: test}}}}\n")
+	d.Up("s", "commands", "profile: node\nresources: {cpu: 1}\nlimits: {budget: {cpu: 5s/month}}\ntools: {run_command: {risk: low, arguments: {command: {unchecked: test}}}}\n")
 	c := &counted{start(t, d.Command("connect", "s")), t, d}
 	if text, no := c.call("run_command", `{"command":"echo within"}`); !strings.Contains(text, "within") {
 		t.Fatalf("%s %+v", text, no)
 	}
 	c.next++
 	fmt.Fprintf(c.in, `{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"run_command","arguments":{"command":"while :; do :; done"}}}`+"\n", c.next)
-	c.state("stopped", "may use 4s/month of cpu")
-	if got := c.rows()["server s cpu"]; !strings.HasSuffix(got, " of 4s a month") || got > "4s of" {
+	c.state("stopped", "may use 5s/month of cpu")
+	if got := c.rows()["server s cpu"]; !strings.HasSuffix(got, " of 5s a month") || got > "5s of" {
 		t.Errorf("used: %s", got)
 	}
 	if _, errs, code := d.Run("start", "s.yaml"); code == 0 || !strings.Contains(errs, "limits reset s") {

@@ -89,13 +89,13 @@ func (a *account) take(n int64) bool {
 		return true
 	}
 	id := mcprun.NewCallID()
-	t, no := a.d.limits.Lease(id, a.server, a.unit, want, now)
+	t, no := a.d.limits.Lease(id, a.server, a.unit, n, want, now)
 	if no != nil {
 		return false
 	}
 	granted := t.Granted()[a.unit]
 	rec := a.record(id, front.DetailReserved, t.Granted())
-	if granted < n || a.d.record.Append(rec) != nil { // what cannot be recorded is not to be used
+	if a.d.record.Append(rec) != nil { // what cannot be recorded is not to be used
 		t.Cancel(now)
 		return false
 	}
