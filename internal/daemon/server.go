@@ -109,6 +109,10 @@ func (s *server) start(ctx context.Context, def *definition, who mcprun.Principa
 	s.acquire()
 	defer s.release()
 	doing := "starting " + string(s.name)
+	// First of all: one that is killed can still be on its way out.
+	if err := s.mayStart(doing, def); err != nil {
+		return err
+	}
 	s.mu.Lock()
 	if s.run != nil {
 		old := s.spec
@@ -116,9 +120,6 @@ func (s *server) start(ctx context.Context, def *definition, who mcprun.Principa
 		return runsAlready(doing, old, def)
 	}
 	s.mu.Unlock()
-	if err := s.mayStart(doing, def); err != nil {
-		return err
-	}
 	s.mu.Lock()
 	s.crashes.Reset()
 	s.foreground = foreground
