@@ -81,7 +81,7 @@ func (a *App) Command() *cobra.Command {
 	flags.StringVar(&a.dirs.Data, "data", envOr("MCPRUN_DATA", paths.DefaultData), "the daemon's folder for data")
 	flags.BoolVar(&a.json, "json", false, "print JSON")
 	root.AddCommand(
-		a.startCommand(), a.runCommand(), a.reloadCommand(), a.stopCommand(), a.killCommand(), a.killKeyCommand(), a.reviveCommand(), a.psCommand(), a.inspectCommand(),
+		a.startCommand(), a.runCommand(), a.reloadCommand(), a.stopCommand(), a.killCommand(), a.killKeyCommand(), a.reviveCommand(), a.pauseCommand(), a.resumeCommand(), a.psCommand(), a.inspectCommand(),
 		a.logsCommand(), a.lockCommand(), a.callCommand(), a.connectCommand(), a.checkCommand(), a.doctorCommand(), a.versionCommand(),
 		a.egressCommand(), a.limitsCommand(), a.approvalsCommand(), a.approveCommand(), a.denyCommand(), a.policyCommand(), a.explainCommand(), a.auditCommand(), a.shutdownCommand(), a.docsCommand(),
 	)

@@ -39,6 +39,8 @@ const (
 	OpWebhook   Op = "webhook"   // a trial message to approval.webhook
 	OpEgress    Op = "egress"    // what a server reached or tried to reach
 	OpConnect   Op = "connect"
+	OpPause     Op = "pause" // have a server's processes stand still
+	OpResume    Op = "resume"
 	OpLimits    Op = "limits" // what was used of each limit
 
 	// OpSetResources changes what the container of a running server may use.

@@ -92,6 +92,10 @@ func (d *Daemon) do(ctx context.Context, c *control.Call) (*control.Result, erro
 		return d.egress(c)
 	case control.OpSetResources:
 		return d.setResources(c)
+	case control.OpPause:
+		return d.pause(c)
+	case control.OpResume:
+		return d.resume(c)
 	case control.OpLimits:
 		return d.shownLimits(c)
 	case control.OpResetLimits:

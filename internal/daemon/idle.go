@@ -22,6 +22,8 @@ const (
 	restFrozen  = "frozen"  // its processes stand still
 	restStopped = "stopped" // it ended, and is started when it is called
 	restWoken   = "woken"   // its processes go on
+	restPaused  = "paused"  // an operator has them stand still
+	restResumed = "resumed" // and go on
 )
 
 // idleLook is the least time between two looks whether a server is idle.

@@ -35,7 +35,7 @@ type server struct {
 	op    chan struct{} // held by the one start or stop under way
 
 	mu     sync.Mutex // guards what follows; held for moments only, so that a kill never waits
-	state  string     // stopped, starting, running, ready, frozen, crashed, failed
+	state  string     // stopped, starting, running, ready, frozen, paused, crashed, failed
 	why    string
 	since  time.Time
 	spec   *definition
@@ -472,6 +472,7 @@ func (d *Daemon) end(s *server, run *running, cause error) {
 		}
 		s.noteStrain(run, front.Flight{}, true)
 		s.front.End(run.life, cause)
+		s.front.Pause("") // what ended is paused no more
 		failpoint.Hit("end.calls-failed")
 		if err := run.inst.Kill(); err != nil {
 			d.opts.Log.Error("killing", "instance", run.inst.ID, "err", err)
@@ -488,7 +489,7 @@ func (d *Daemon) end(s *server, run *running, cause error) {
 		s.mu.Lock()
 		if s.run == run {
 			s.run = nil
-			if s.state == "running" || s.state == "frozen" {
+			if s.state == "running" || s.state == "frozen" || s.state == "paused" {
 				s.ended(rec, cause, words)
 			}
 		}
@@ -516,7 +517,7 @@ func (s *server) stop(ctx context.Context, why string, who mcprun.Principal) err
 	defer s.release()
 	s.mu.Lock()
 	run, def := s.run, s.spec
-	back, frozen := run != nil || comesBack(s.state), s.state == "frozen"
+	back, frozen := run != nil || comesBack(s.state), s.state == "frozen" || s.state == "paused"
 	if back {
 		s.state, s.why, s.since = "stopped", why, timeNow()
 	}

@@ -48,6 +48,7 @@ type Server struct {
 	labels   atomic.Pointer[[]mcprun.Label]
 	record   Recorder
 	life     atomic.Pointer[Life]
+	paused   atomic.Pointer[string] // why an operator has it stand still; nil: it does not
 	face     atomic.Pointer[Face]
 	use      use
 
@@ -58,6 +59,15 @@ type Server struct {
 // NewServer returns a server that is not running.
 func NewServer(name mcprun.ServerName, switches *limits.Switches, record Recorder, desk *approval.Desk, limiter *limits.Limiter) *Server {
 	return &Server{Name: name, Desk: desk, Limits: limiter, switches: switches, record: record, sessions: make(map[*Session]struct{}), Wake: stopped(name)}
+}
+
+// Pause refuses every request from now on with these words; "" ends it.
+func (s *Server) Pause(words string) {
+	if words == "" {
+		s.paused.Store(nil)
+		return
+	}
+	s.paused.Store(&words)
 }
 
 // Life is one run of the server, from its handshake to its end.

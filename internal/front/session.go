@@ -168,6 +168,10 @@ func (c *Session) request(m mcpwire.Message, p *permit) {
 		c.refuse(m, codeRefused, "killed", (&KilledError{k}).Error()+"; an operator can undo it: mcprun revive "+k.Argument())
 		return
 	}
+	if words := c.server.paused.Load(); words != nil && m.Method != "ping" {
+		c.refuse(m, codeRefused, "paused", *words)
+		return
+	}
 	if l == nil {
 		c.asleep(m, p)
 		return
