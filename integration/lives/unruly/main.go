@@ -1,6 +1,6 @@
 // Command unruly is an MCP server that does what it is asked, also what no server
-// should: it uses up its memory, starts processes until it is refused one, and ends
-// without a word. Tests ask it to.
+// should: it uses up what it has, ends without a word, and resists its end. Tests ask it
+// to.
 package main
 
 import (
@@ -38,6 +38,15 @@ var tools = []struct {
 	{"fork", "Start n processes and leave them running", fork},
 	{"end", "End the server with exit code n", end},
 	{"wait", "Answer after n milliseconds", wait},
+	{"deaf", "Ignore every signal that can be ignored, in n processes", deaf},
+	{"bomb", "Start processes that start processes, as fast as they can", bomb},
+	{"detach", "Start n processes in sessions of their own, with no parent of ours", detach},
+	{"litter", "Fill the folder for temporary files", litter},
+	{"shout", "Write to stdout without end", shout},
+	{"mutter", "Write to stderr without end", mutter},
+	{"ignore", "Read no more requests", ignore},
+	{"drip", "Answer one byte every n milliseconds", drip},
+	{"spin", "Use all the processor time that there is, with n threads", spin},
 }
 
 var (
@@ -97,6 +106,13 @@ func do(name string, n int) (string, error) {
 func main() {
 	if len(os.Args) == 3 { // a child
 		n, _ := strconv.Atoi(os.Args[2])
+		switch os.Args[1] {
+		case "bombed":
+			bombed()
+		case "deafened":
+			deaf(0)
+			time.Sleep(longest)
+		}
 		do(os.Args[1], n)
 		return
 	}
