@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/time/rate"
 
@@ -24,6 +25,10 @@ const (
 	// logRate bounds what one server can make the daemon write, in bytes a second:
 	// far above what people read, far below what a disk takes.
 	logRate = 256 << 10
+	// readRate is how fast a server's stderr is read, in bytes a second, with readBurst at
+	// once: one that writes more waits, instead of taking processor time from others.
+	readRate  = 1 << 20
+	readBurst = 4 << 20
 	// logBacklog bounds the lines that wait for one slow reader of "logs -f".
 	logBacklog = 256
 )
@@ -51,17 +56,21 @@ func newServerLog(dir, name string) (*serverLog, error) {
 // could move a terminal's cursor is made visible.
 func (l *serverLog) consume(r io.Reader) {
 	br := bufio.NewReaderSize(r, maxLogLine)
+	pace := rate.NewLimiter(readRate, readBurst)
 	for {
 		line, err := br.ReadSlice('\n')
 		if len(line) > 0 {
 			l.add(asServer(lock.Visible(strings.ToValidUTF8(string(bytes.TrimRight(line, "\r\n")), "\ufffd"))))
 		}
 		for errors.Is(err, bufio.ErrBufferFull) {
-			_, err = br.ReadSlice('\n')
+			var rest []byte
+			rest, err = br.ReadSlice('\n')
+			time.Sleep(pace.ReserveN(timeNow(), len(rest)).Delay())
 		}
 		if err != nil {
 			return
 		}
+		time.Sleep(pace.ReserveN(timeNow(), len(line)).Delay())
 	}
 }
 

@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/mcprun/mcprun/internal/mcpwire"
@@ -48,6 +50,8 @@ type Events struct {
 
 // Conn is one live session. Its methods may be called concurrently.
 type Conn struct {
+	pace, unasked *rate.Limiter // of what goes nowhere, and of what nobody asked for
+
 	box    *outbox.Box
 	events Events
 	next   atomic.Int64
@@ -69,7 +73,8 @@ func New(conn outbox.Conn, events Events) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connecting to the server: %w", err)
 	}
-	return &Conn{box: box, events: events, inFlight: make(map[int64]*pending), done: make(chan struct{})}, nil
+	return &Conn{box: box, events: events, inFlight: make(map[int64]*pending), done: make(chan struct{}),
+		pace: rate.NewLimiter(droppedPerSecond, droppedBurst), unasked: rate.NewLimiter(unaskedPerSecond, unaskedBurst)}, nil
 }
 
 // Start begins to read what the server sends. The handshake is the next step.
@@ -220,10 +225,30 @@ func (c *Conn) gone() error {
 	return c.events.Gone()
 }
 
+// What goes nowhere is read no faster than this: each piece costs a record, and a server
+// that writes without end must slow down itself and not those beside it.
+const (
+	droppedPerSecond = 20
+	droppedBurst     = 200
+	// longLine is what a line over the bound counts as: reading it is work.
+	longLine = 20
+	// Requests and notifications of the server's own go to every client, or are refused
+	// and recorded.
+	unaskedPerSecond = 500
+	unaskedBurst     = 2000
+)
+
+// dropped tells of something that goes nowhere, and has the server wait where there is
+// too much of it.
+func (c *Conn) dropped(why string, cost int) {
+	c.events.Dropped(why)
+	time.Sleep(c.pace.ReserveN(time.Now(), cost).Delay())
+}
+
 // oversized drops a line over the bound. When one request alone is in flight,
 // that line was its reply, and waiting for the time-out would tell nobody why.
 func (c *Conn) oversized(long *mcpwire.TooLongError) {
-	c.events.Dropped(long.Error())
+	c.dropped(long.Error(), longLine)
 	c.mu.Lock()
 	only := int64(-1)
 	if len(c.inFlight) == 1 {
@@ -240,16 +265,17 @@ func (c *Conn) oversized(long *mcpwire.TooLongError) {
 func (c *Conn) message(line []byte) {
 	m, werr := mcpwire.ParseServer(line)
 	if werr != nil {
-		c.events.Dropped("not a message: " + werr.Message)
+		c.dropped("not a message: "+werr.Message, 1)
 		return
 	}
 	switch m.Kind {
 	case mcpwire.Response, mcpwire.ErrorResponse:
 		id, ok := intOf(m.ID)
 		if !ok || !c.finish(id, Reply{Result: m.Result, Error: m.Error}) {
-			c.events.Dropped("a reply to no request in flight")
+			c.dropped("a reply to no request in flight", 1)
 		}
 	case mcpwire.Request:
+		time.Sleep(c.unasked.Reserve().Delay())
 		c.events.Request(m)
 	case mcpwire.Notification:
 		c.notification(m)
@@ -258,13 +284,14 @@ func (c *Conn) message(line []byte) {
 
 func (c *Conn) notification(m mcpwire.Message) {
 	if m.Method != "notifications/progress" {
+		time.Sleep(c.unasked.Reserve().Delay())
 		c.events.Notification(m)
 		return
 	}
 	token, ok := mcpwire.Reference(m.Method, m.Params)
 	id, isInt := intOf(token)
 	if !ok || !isInt {
-		c.events.Dropped("progress for no request")
+		c.dropped("progress for no request", 1)
 		return
 	}
 	c.events.Progress(id, m.Params)
