@@ -228,6 +228,7 @@ func (c *Session) overLimit(m mcpwire.Message, r *route, judged *audit.Record, n
 		rec.Detail["frees"] = no.Frees.UTC().Format(time.RFC3339)
 	}
 	c.server.record.Append(rec)
+	defer c.slow()
 	d := mcprun.Decision{Rule: no.Rule, Reason: no.Error(), Hint: limitHint(no, time.Now())}
 	data := limitData(no, r.call, time.Now())
 	if r.tool == "" {

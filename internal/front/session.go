@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
+	"golang.org/x/time/rate"
 
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/approval"
@@ -28,6 +29,12 @@ const (
 	// maxSubscriptions bounds the resources that one client watches.
 	maxSubscriptions = 1024
 
+	// refusedPerSecond slows down a client that is refused again and again, with
+	// refusedBurst before it is: each refusal is a record, and a client in a loop must not
+	// fill the disk. Nobody else waits.
+	refusedPerSecond = 50
+	refusedBurst     = 500
+
 	codeRefused  = -32000 // a JSON-RPC server error: refused or failed by mcprun
 	codeNoMethod = -32601
 	codeInvalid  = -32600
@@ -43,6 +50,7 @@ type Session struct {
 	closer    io.Closer
 	box       *outbox.Box
 	recent    recent
+	pace      *rate.Limiter // of refusals
 	past      *Past
 
 	mu        sync.Mutex
@@ -66,7 +74,7 @@ func (s *Server) NewSession(id string, principal mcprun.Principal, past *Past, i
 		past = new(Past)
 	}
 	c := &Session{
-		id: id, principal: principal, past: past, server: s, in: mcpwire.NewReader(in, mcpwire.MaxRequestLine), closer: in, box: box,
+		id: id, principal: principal, past: past, server: s, pace: rate.NewLimiter(refusedPerSecond, refusedBurst), in: mcpwire.NewReader(in, mcpwire.MaxRequestLine), closer: in, box: box,
 		inFlight: make(map[mcpwire.ID]int64), held: make(map[mcpwire.ID]chan struct{}), watched: make(map[string]bool), features: make(map[string]bool),
 		questions: make(map[mcpwire.ID]chan mcpwire.Message), refused: make(map[approval.Binding]time.Time),
 	}
@@ -148,6 +156,7 @@ func (c *Session) message(m mcpwire.Message) {
 func (c *Session) refuseLine(werr *mcpwire.Error) {
 	c.server.record.Append(&audit.Record{Type: audit.TypeRefuse, Server: c.server.Name, Principal: c.principal, Session: c.id,
 		Rule: "wire", Reason: clip(werr.Message)})
+	defer c.slow()
 	if werr.Answerable {
 		c.box.Send(mcpwire.AppendError(nil, werr.ID, werr.Code, werr.Message, nil))
 	}
@@ -195,7 +204,11 @@ func (c *Session) refuse(m mcpwire.Message, code int, rule, why string) {
 	c.server.record.Append(&audit.Record{Type: audit.TypeRefuse, Server: c.server.Name, Principal: c.principal, Session: c.id,
 		Method: clip(m.Method), Rule: rule, Reason: clip(why)})
 	c.box.Send(mcpwire.AppendError(nil, m.ID, code, why, nil))
+	c.slow()
 }
+
+// slow has a client wait that was refused too often: its next message is read later.
+func (c *Session) slow() { time.Sleep(c.pace.Reserve().Delay()) }
 
 // call judges, records and forwards one tool call.
 func (c *Session) call(l *Life, m mcpwire.Message, permit *permit) {
@@ -327,6 +340,7 @@ func (c *Session) pass(r *route, call mcpwire.Call) {
 // deny answers a call that policy refused: an unknown tool is an error of the
 // protocol, all else a result that a model can read and mend.
 func (c *Session) deny(m mcpwire.Message, d mcprun.Decision, id mcprun.CallID) {
+	defer c.slow()
 	if d.Rule == gate.RuleUnknownTool {
 		c.box.Send(mcpwire.AppendError(nil, m.ID, codeParams, sentence(d), nil))
 		return
