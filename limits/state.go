@@ -149,6 +149,9 @@ func (r Row) LimitText() string {
 	case "concurrency":
 		return fmt.Sprintf("%d at the same time", r.Limit)
 	}
+	if r.Period == Hour.String() {
+		return r.Unit.Text(r.Limit) + " an hour"
+	}
 	return r.Unit.Text(r.Limit) + " a " + r.Period
 }
 
