@@ -126,7 +126,7 @@ func TestIdleStop(t *testing.T) {
 	needs(t)
 	d := harness.New(t)
 	file := unruly(t, d, "s", "idle: stop\ntimeouts: {idle: 1s, stop: 1s}")
-	if out := d.Must("start", file); out != "s is ready: 6 tools, 0 withheld\n" {
+	if out := d.Must("start", file); !strings.HasPrefix(out, "s is ready: 6 tools, ") {
 		t.Errorf("%q", out)
 	}
 	c := connect(t, d, "s")
