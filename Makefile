@@ -30,9 +30,9 @@ $(TOOLS_STAMP):
 	@touch $@
 
 ours: deps
-	@echo "building mcprun, mcprund and mcprun-init"
+	@echo "building mcprun, mcprun-cli, mcprund and mcprun-init"
 	@go build -trimpath -ldflags "$(OUR_LDFLAGS)" -o $(BIN)/ ./cmd/mcprund
-	@CGO_ENABLED=0 go build -trimpath -ldflags "$(OUR_LDFLAGS)" -o $(BIN)/ ./cmd/mcprun
+	@CGO_ENABLED=0 go build -trimpath -ldflags "$(OUR_LDFLAGS)" -o $(BIN)/ ./cmd/mcprun ./cmd/mcprun-cli
 	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o $(BIN)/ ./cmd/mcprun-init
 
 build: tools ours

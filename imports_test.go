@@ -85,30 +85,60 @@ func TestDangerousImportsHaveOneHome(t *testing.T) {
 	}
 }
 
-// The client must work, and be trusted, without what drives the kernel.
-func TestClientReachesNoRuntime(t *testing.T) {
+// reached are the folders that a program is made of, and the imports of others.
+func reached(t *testing.T, program string) (ours, others map[string]bool) {
+	t.Helper()
 	byFolder, _ := imports(t)
-	seen := map[string]bool{}
+	ours, others = map[string]bool{}, map[string]bool{}
 	var reach func(dir string)
 	reach = func(dir string) {
-		if seen[dir] {
+		if ours[dir] {
 			return
 		}
-		seen[dir] = true
+		ours[dir] = true
 		for _, p := range byFolder[dir] {
 			if rest, ok := strings.CutPrefix(p, module+"/"); ok {
 				reach(rest)
+			} else {
+				others[p] = true
 			}
 		}
 	}
-	reach("cmd/mcprun")
-	for _, forbidden := range []string{"runtime", "profiles/bpf", "internal/daemon", "internal/front", "netpolicy/netns", "netpolicy/nft", "netpolicy/egress", "internal/web", "approval/passkey"} {
-		if seen[forbidden] {
-			t.Errorf("cmd/mcprun reaches %s", forbidden)
+	reach(program)
+	return ours, others
+}
+
+// The client must work, and be trusted, without what drives the kernel.
+func TestClientReachesNoRuntime(t *testing.T) {
+	for program, follows := range map[string]string{"cmd/mcprun": "internal/cli/quick", "cmd/mcprun-cli": "internal/cli"} {
+		seen, _ := reached(t, program)
+		for _, forbidden := range []string{"runtime", "profiles/bpf", "internal/daemon", "internal/front", "netpolicy/netns", "netpolicy/nft", "netpolicy/egress", "internal/web", "approval/passkey"} {
+			if seen[forbidden] {
+				t.Errorf("%s reaches %s", program, forbidden)
+			}
+		}
+		if !seen[follows] {
+			t.Errorf("the walk does not follow the imports of %s", program)
 		}
 	}
-	if !seen["internal/cli"] {
-		t.Error("the walk does not follow imports")
+}
+
+// What is loaded is paid for at each start, and a client starts one mcprun
+// connect for each of its servers: schemas, CEL and the checks of arguments took
+// eleven milliseconds each time.
+func TestSmallClientStaysSmall(t *testing.T) {
+	may := []string{"cmd/mcprun", "internal/cli/quick", "internal/control", "internal/accept", "internal/paths", "internal/strictjson", "internal/failpoint", "limits", "lock", "runtime/cgroup"}
+	ours, others := reached(t, "cmd/mcprun")
+	for dir := range ours {
+		if !slices.Contains(may, dir) {
+			t.Errorf("cmd/mcprun reaches %s: does it start as fast with it? Then it may", dir)
+		}
+	}
+	for p := range others {
+		if strings.Contains(strings.SplitN(p, "/", 2)[0], ".") && !slices.ContainsFunc(
+			[]string{module, "github.com/go-json-experiment/json", "github.com/spf13/cobra", "golang.org/x/sys/unix", "golang.org/x/time/rate"}, func(ok string) bool { return strings.HasPrefix(p, ok) }) {
+			t.Errorf("cmd/mcprun reaches %s: does it start as fast with it? Then it may", p)
+		}
 	}
 }
 
@@ -120,8 +150,8 @@ var levels = map[string]int{
 	"netpolicy/netns": 3, "netpolicy/nft": 3, "netpolicy/dns": 3, "netpolicy/egress": 3,
 	"internal/mcpwire": 3, "internal/upstream": 3, "runtime": 3, "internal/policyfile": 3, "internal/notify": 3,
 	"internal/control": 4, "internal/front": 4, "internal/policytest": 4, "internal/web": 4, "internal/web/view": 3, "internal/decided": 3,
-	"internal/daemon": 5, "internal/cli": 5,
-	"cmd/mcprun": 6, "cmd/mcprund": 6, "cmd/mcprun-init": 6,
+	"internal/cli/quick": 5, "internal/daemon": 5, "internal/cli": 5,
+	"cmd/mcprun": 6, "cmd/mcprun-cli": 6, "cmd/mcprund": 6, "cmd/mcprun-init": 6,
 }
 
 func TestLevels(t *testing.T) {

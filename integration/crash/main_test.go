@@ -16,7 +16,7 @@ import (
 )
 
 // programs are the folders of programs that the tests need besides MCPRUN_BIN:
-// crashing has a daemon with fail points, client has mcprun alone, so that
+// crashing has a daemon with fail points, client has mcprun and mcprun-cli alone, so that
 // "mcprun start" cannot start a daemon where the test has crashed one.
 var programs struct{ crashing, client string }
 
@@ -45,12 +45,14 @@ func prepare(dir, bin string) error {
 			return err
 		}
 	}
-	raw, err := os.ReadFile(filepath.Join(bin, "mcprun"))
-	if err != nil {
-		return nil // the tests say what is missing
-	}
-	if err := os.WriteFile(filepath.Join(programs.client, "mcprun"), raw, 0o755); err != nil {
-		return err
+	for _, name := range []string{"mcprun", "mcprun-cli"} {
+		raw, err := os.ReadFile(filepath.Join(bin, name))
+		if err != nil {
+			return nil // the tests say what is missing
+		}
+		if err := os.WriteFile(filepath.Join(programs.client, name), raw, 0o755); err != nil {
+			return err
+		}
 	}
 	if path, ok := harness.Prebuilt("mcprund"); ok {
 		return os.Symlink(path, filepath.Join(programs.crashing, "mcprund"))

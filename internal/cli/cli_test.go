@@ -6,15 +6,25 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/mcprun/mcprun/internal/cli/quick"
 )
 
 // The scripts in testdata run the real main; each begins with what it pins.
 func TestMain(m *testing.M) {
+	full := func() {
+		app := &App{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Version: "test"}
+		os.Exit(app.Main(os.Args[1:]))
+	}
 	testscript.Main(m, map[string]func(){
 		"mcprun": func() {
-			app := &App{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Version: "test"}
-			os.Exit(app.Main(os.Args[1:]))
+			code, done := quick.Main(os.Stdin, os.Stdout, os.Stderr, os.Args[1:])
+			if !done {
+				full()
+			}
+			os.Exit(code)
 		},
+		"mcprun-cli": full,
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mcprun/mcprun/internal/cli/quick"
 	"github.com/mcprun/mcprun/internal/control"
 	"github.com/mcprun/mcprun/lock"
 )
@@ -60,7 +61,7 @@ func (a *App) limitsResetCommand() *cobra.Command {
 		Use: "reset NAME[/TOOL]", Short: "give back what a server, or one tool of it, has used", Args: cobra.ExactArgs(1),
 		Long: "Give back what was used of all budgets and rates of a server, or of one tool of it. Those of principals and of all servers together stay. It is recorded, with the reason.",
 		RunE: func(_ *cobra.Command, args []string) error {
-			req, err := new(targets).request(control.Request{Op: control.OpResetLimits, Why: why}, args)
+			req, err := new(quick.Targets).Request(control.Request{Op: control.OpResetLimits, Why: why}, args)
 			if err != nil {
 				return err
 			}

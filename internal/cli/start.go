@@ -167,7 +167,7 @@ func (a *App) foreground(req control.Request) error {
 		if err != nil {
 			return err
 		}
-		a.showKill(a.Err, res.Killed)
+		a.quick().ShowKill(a.Err, res.Killed)
 		return nil
 	}
 }

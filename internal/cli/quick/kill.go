@@ -1,4 +1,4 @@
-package cli
+package quick
 
 import (
 	"errors"
@@ -17,20 +17,20 @@ import (
 	"github.com/mcprun/mcprun/lock"
 )
 
-// targets are the flags that name what a kill or revive is about.
-type targets struct {
+// Targets are the flags that name what a kill or revive is about.
+type Targets struct {
 	all           bool
 	label, client string
 }
 
-func (t *targets) flags(cmd *cobra.Command) {
+func (t *Targets) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&t.all, "all", false, "everything")
 	cmd.Flags().StringVar(&t.label, "label", "", "all servers with this label: KEY=VALUE")
 	cmd.Flags().StringVar(&t.client, "principal", "", "all calls of one client: uid:NUMBER, or the name of a user")
 }
 
-// request names the one target that was given.
-func (t *targets) request(req control.Request, args []string) (control.Request, error) {
+// Request names the one target that was given.
+func (t *Targets) Request(req control.Request, args []string) (control.Request, error) {
 	given := len(args)
 	for _, is := range []bool{t.all, t.label != "", t.client != ""} {
 		if is {
@@ -72,14 +72,14 @@ func principalOf(s string) (mcprun.Principal, error) {
 }
 
 func (a *App) killCommand() *cobra.Command {
-	var t targets
+	var t Targets
 	var why string
 	cmd := &cobra.Command{
 		Use: "kill NAME | NAME/TOOL | --label K=V | --principal P | --all", Short: "end a server, a tool or a client's calls at once; it stays dead until revived",
 		Long: "Throw the kill switch. When the command returns, new calls are refused, calls in flight have failed,\nno process is left, and the switch is on disk. kill --all works without a daemon too.",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			req, err := t.request(control.Request{Op: control.OpKill, Why: why}, args)
+			req, err := t.Request(control.Request{Op: control.OpKill, Why: why}, args)
 			if err != nil {
 				return err
 			}
@@ -91,7 +91,7 @@ func (a *App) killCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.print(res.Killed, func(w io.Writer) { a.showKill(w, res.Killed) })
+			return a.Print(res.Killed, func(w io.Writer) { a.ShowKill(w, res.Killed) })
 		},
 	}
 	t.flags(cmd)
@@ -107,7 +107,7 @@ const daemonSilence = 2 * time.Second
 // wait for long: a daemon that goes on later finds the switch on disk.
 func (a *App) askKill(req control.Request) (*control.Result, error) {
 	if !req.All || os.Geteuid() != 0 {
-		return a.do(req)
+		return a.Do(req)
 	}
 	type answer struct {
 		res *control.Result
@@ -115,7 +115,7 @@ func (a *App) askKill(req control.Request) (*control.Result, error) {
 	}
 	got := make(chan answer, 1)
 	go func() {
-		res, err := a.do(req)
+		res, err := a.Do(req)
 		got <- answer{res, err}
 	}()
 	select {
@@ -126,7 +126,8 @@ func (a *App) askKill(req control.Request) (*control.Result, error) {
 	}
 }
 
-func (a *App) showKill(w io.Writer, r *control.KillReport) {
+// ShowKill tells of a kill, step by step.
+func (a *App) ShowKill(w io.Writer, r *control.KillReport) {
 	fmt.Fprintf(w, "killed %s", r.Target)
 	if r.Sessions > 0 {
 		fmt.Fprintf(w, "; %d sessions ended", r.Sessions)
@@ -155,8 +156,8 @@ func (a *App) killWithoutDaemon(why string) error {
 	begun := time.Now()
 	k := limits.Kill{Who: fmt.Sprintf("uid:%d", os.Getuid()), Why: why + " (no daemon answered)", When: begun}
 	// The switch first: a daemon that comes up meanwhile finds it.
-	serr := limits.Write(a.dirs.Switches(), k)
-	n, kerr := killCgroup(a.dirs.CgroupParent(), withoutDaemonWait)
+	serr := limits.Write(a.Dirs.Switches(), k)
+	n, kerr := killCgroup(a.Dirs.CgroupParent(), withoutDaemonWait)
 	if err := errors.Join(serr, kerr); err != nil {
 		return &mcprun.Error{Class: mcprun.Failed, What: "killing everything", Err: err}
 	}
@@ -166,16 +167,16 @@ func (a *App) killWithoutDaemon(why string) error {
 }
 
 func (a *App) reviveCommand() *cobra.Command {
-	var t targets
+	var t Targets
 	var why string
 	cmd := &cobra.Command{
 		Use: "revive NAME | NAME/TOOL | --label K=V | --principal P | --all", Short: "take back a kill switch", Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			req, err := t.request(control.Request{Op: control.OpRevive, Why: why}, args)
+			req, err := t.Request(control.Request{Op: control.OpRevive, Why: why}, args)
 			if err != nil {
 				return err
 			}
-			if _, err := a.do(req); err != nil {
+			if _, err := a.Do(req); err != nil {
 				return err
 			}
 			fmt.Fprintf(a.Out, "%s may run again\n", limits.Target{Server: req.Server, Tool: req.Tool, Label: req.Label, Principal: req.Client})

@@ -1,4 +1,4 @@
-package cli
+package quick
 
 import (
 	"fmt"
@@ -23,15 +23,15 @@ func (a *App) standCommand(op control.Op, use, short, says string) *cobra.Comman
 	cmd := &cobra.Command{
 		Use: use, Short: short, Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			name, err := nameOf(args[0])
+			name, err := a.NameOf(args[0])
 			if err != nil {
 				return err
 			}
-			res, err := a.do(control.Request{Op: op, Server: name, Why: why})
+			res, err := a.Do(control.Request{Op: op, Server: name, Why: why})
 			if err != nil {
 				return err
 			}
-			return a.print(res.Server, func(io.Writer) { fmt.Fprintf(a.Err, "mcprun: %[1]s "+says+"\n", name) })
+			return a.Print(res.Server, func(io.Writer) { fmt.Fprintf(a.Err, "mcprun: %[1]s "+says+"\n", name) })
 		},
 	}
 	cmd.Flags().StringVar(&why, "why", "", "the reason, for the record")
