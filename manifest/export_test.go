@@ -9,3 +9,5 @@ func Schema() []Key { return schema() }
 func Later() map[string]string { return later() }
 
 func CeilingKeys() []Key { return ceilingKeys() }
+
+func ProfileKeys() []Key { return profileKeys() }

@@ -25,6 +25,8 @@ type report struct {
 	where map[string]place
 	bad   map[string]bool
 	keys  keyTable // set by decode
+
+	stopped bool // nothing is left that could be judged
 }
 
 func newReport() *report {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -87,58 +88,15 @@ func checkSame(call string, rules []Rule) error {
 	return nil
 }
 
-// checkOperator holds a file that is not built in to additions only.
-func checkOperator(f *file) error {
-	if f.Part {
-		return errors.New("part is for built-in files")
-	}
-	if f.Extends == "" {
-		return errors.New("it must extend a built-in profile")
-	}
-	if _, err := mcprun.ParseServerName(f.Name); err != nil {
-		return fmt.Errorf("name %q: use a-z, 0-9 and inner hyphens", f.Name)
-	}
-	builtin, err := builtinFiles()
-	if err != nil {
-		return err
-	}
-	if slices.Contains(builtin, f.Name) {
-		return errors.New("the name is that of a built-in one")
-	}
-	guarded, err := guardedCalls(builtin)
-	if err != nil {
-		return err
-	}
-	for _, g := range f.Groups {
-		for _, call := range g.Calls {
-			if guarded[call] {
-				return fmt.Errorf("%s is allowed for certain arguments only, which a file cannot change", call)
-			}
-		}
-	}
-	return nil
-}
-
-// guardedCalls are those that some built-in file judges by their arguments or
-// answers for: to allow them whole would undo what they are guarded for.
-func guardedCalls(builtin []string) (map[string]bool, error) {
-	guarded := map[string]bool{}
-	for _, name := range builtin {
-		p, err := loadBuiltin(name, maxExtends)
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range p.rules {
-			if len(r.Where) > 0 || r.Verdict == mcprun.Deny {
-				guarded[r.Call] = true
-			}
-		}
-	}
-	return guarded, nil
-}
-
 // Never returns the calls that can be in no profile, each with its reason.
 func Never() (map[string]string, error) {
+	never, err := neverTable()
+	return maps.Clone(never), err
+}
+
+var neverTable = sync.OnceValues(readNever)
+
+func readNever() (map[string]string, error) {
 	raw, err := data.ReadFile("data/never.json")
 	if err != nil {
 		return nil, fmt.Errorf("reading the list of refused calls: %w", err)

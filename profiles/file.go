@@ -67,6 +67,35 @@ func decode(raw []byte) (*file, error) {
 	return &f, nil
 }
 
+// ParseJSON reads an own profile that is written as the built-in ones are.
+func ParseJSON(raw []byte) (Own, error) {
+	f, err := decode(raw)
+	if err != nil {
+		return Own{}, err
+	}
+	if f.Part {
+		return Own{}, errors.New("part is for built-in files")
+	}
+	if f.Extends == "" {
+		return Own{}, errors.New("it must extend a built-in profile")
+	}
+	o := Own{Name: f.Name, Extends: f.Extends, About: f.About}
+	var faults []error
+	for i, g := range f.Groups {
+		where, err := conditions(g.Where)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("group %d (%s): %w", i+1, strings.Join(g.Calls, " "), err))
+		}
+		e := Entry{Calls: g.Calls, Where: where, Arch: g.Arch, Answer: g.Answer, Reason: g.Reason, Path: fmt.Sprintf("groups[%d]", i)}
+		if g.Answer != "" {
+			o.Deny = append(o.Deny, e)
+		} else {
+			o.Allow = append(o.Allow, e)
+		}
+	}
+	return o, errors.Join(faults...)
+}
+
 // rules turns the groups into single rules and reports all faults at once.
 func (f *file) rules() ([]Rule, error) {
 	var rules []Rule
@@ -120,24 +149,17 @@ func (g group) check() ([]Condition, error) {
 	return where, errors.Join(faults...)
 }
 
-// conditions reads where. An argument can be judged once in it: OCI runtimes
-// take two conditions on one argument as alternatives, not as both.
+// conditions reads where.
 func conditions(where []condition) ([]Condition, error) {
 	var out []Condition
-	seen := map[uint]bool{}
 	for _, c := range where {
 		parsed, err := c.parse()
 		if err != nil {
 			return nil, err
 		}
-		if seen[parsed.Arg] {
-			return nil, fmt.Errorf("argument %d is judged twice", parsed.Arg)
-		}
-		seen[parsed.Arg] = true
 		out = append(out, parsed)
 	}
-	slices.SortFunc(out, func(a, b Condition) int { return cmp.Compare(a.Arg, b.Arg) })
-	return out, nil
+	return Conditions(out)
 }
 
 func (c condition) parse() (Condition, error) {
@@ -152,39 +174,68 @@ func (c condition) parse() (Condition, error) {
 		}
 		out.Mask = mask
 	}
-	if out.Mask == 0 {
-		return Condition{}, fmt.Errorf("mask of argument %d is 0, which everything passes", out.Arg)
-	}
-	if len(c.Any) == 0 {
-		return Condition{}, fmt.Errorf("argument %d has no value, which nothing passes", out.Arg)
-	}
+	var any []Value
 	for name, text := range c.Any {
 		v, err := number(text)
 		if err != nil {
 			return Condition{}, fmt.Errorf("value %s of argument %d: %w", name, out.Arg, err)
 		}
-		if strings.TrimSpace(name) == "" {
-			return Condition{}, fmt.Errorf("value %s of argument %d has no name", text, out.Arg)
+		any = append(any, Value{Name: name, Value: v})
+	}
+	return NewCondition(out.Arg, out.Mask, any)
+}
+
+// NewCondition checks and orders one condition.
+func NewCondition(arg uint, mask uint32, any []Value) (Condition, error) {
+	out := Condition{Arg: arg, Mask: mask, Any: slices.Clone(any)}
+	switch {
+	case arg > maxArg:
+		return Condition{}, fmt.Errorf("arg must be 0 to %d", maxArg)
+	case mask == 0:
+		return Condition{}, fmt.Errorf("mask of argument %d is 0, which everything passes", arg)
+	case len(any) == 0:
+		return Condition{}, fmt.Errorf("argument %d has no value, which nothing passes", arg)
+	}
+	for _, v := range any {
+		if strings.TrimSpace(v.Name) == "" {
+			return Condition{}, fmt.Errorf("value %d of argument %d has no name", v.Value, arg)
 		}
-		if v&^out.Mask != 0 {
-			return Condition{}, fmt.Errorf("value %s of argument %d lies outside its mask, so nothing passes", name, out.Arg)
+		if v.Value&^mask != 0 {
+			return Condition{}, fmt.Errorf("value %s of argument %d lies outside its mask, so nothing passes", v.Name, arg)
 		}
-		out.Any = append(out.Any, Value{Name: name, Value: v})
 	}
 	slices.SortFunc(out.Any, func(a, b Value) int {
 		return cmp.Or(cmp.Compare(a.Value, b.Value), cmp.Compare(a.Name, b.Name))
 	})
 	for i := range len(out.Any) - 1 {
 		if out.Any[i].Value == out.Any[i+1].Value {
-			return Condition{}, fmt.Errorf("values %s and %s of argument %d are the same number", out.Any[i].Name, out.Any[i+1].Name, out.Arg)
+			return Condition{}, fmt.Errorf("values %s and %s of argument %d are the same number", out.Any[i].Name, out.Any[i+1].Name, arg)
 		}
 	}
 	return out, nil
 }
 
-// number reads 32 bits, decimal or with 0x.
+// Conditions orders the conditions of one rule. An argument can be judged once in it:
+// OCI runtimes take two conditions on one argument as alternatives, not as both.
+func Conditions(where []Condition) ([]Condition, error) {
+	seen := map[uint]bool{}
+	for _, c := range where {
+		if seen[c.Arg] {
+			return nil, fmt.Errorf("argument %d is judged twice", c.Arg)
+		}
+		seen[c.Arg] = true
+	}
+	out := slices.Clone(where)
+	slices.SortFunc(out, func(a, b Condition) int { return cmp.Compare(a.Arg, b.Arg) })
+	return out, nil
+}
+
+// number reads 32 bits, decimal or with 0x. A leading zero is octal to some readers.
 func number(s string) (uint32, error) {
 	digits, base := s, 10
+	if len(s) > 1 && s[0] == '0' && '0' <= s[1] && s[1] <= '9' {
+		return 0, fmt.Errorf("%q has a leading zero, which some take for octal", s)
+	}
 	if hex, ok := strings.CutPrefix(s, "0x"); ok {
 		digits, base = hex, 16
 	}

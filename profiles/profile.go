@@ -37,11 +37,15 @@ var data embed.FS
 // Profile is one checked allowlist. It is immutable and safe for concurrent
 // use. The zero value allows nothing.
 type Profile struct {
-	name   string
-	about  string
-	part   bool
-	rules  []Rule
-	digest mcprun.Digest
+	name    string
+	about   string
+	extends string
+	file    string // of an own profile
+	own     bool
+	part    bool
+	rules   []Rule
+	denied  []Rule // what an own profile took out of the one that it extends
+	digest  mcprun.Digest
 }
 
 // Names lists the built-in profiles, sorted.
@@ -60,18 +64,19 @@ func Load(name string) (*Profile, error) {
 	return loadBuiltin(name, maxExtends)
 }
 
-// Parse reads an operator's own profile. It must extend a built-in one and can
-// only add whole calls: those that the built-in profiles allow for certain
-// arguments only (clone, socket, ioctl …) stay as they are there.
+// Parse reads an operator's own profile in the form of the built-in ones. It must extend
+// one of them; a group with an answer denies, any other allows. manifest.ParseProfile
+// reads all forms, with lines.
 func Parse(raw []byte) (*Profile, error) {
-	f, err := decode(raw)
+	o, err := ParseJSON(raw)
 	if err != nil {
 		return nil, fmt.Errorf("reading profile: %w", err)
 	}
-	if err := checkOperator(f); err != nil {
-		return nil, fmt.Errorf("profile %q: %w", f.Name, err)
+	p, faults := o.Build()
+	if err := faultsAsError(faults); err != nil {
+		return nil, fmt.Errorf("profile %q: %w", o.Name, err)
 	}
-	return build(f, maxExtends)
+	return p, nil
 }
 
 func loadBuiltin(name string, depth int) (*Profile, error) {
@@ -99,7 +104,7 @@ func build(f *file, depth int) (*Profile, error) {
 	if depth == 0 {
 		return nil, fmt.Errorf("profile %q: extends more than %d others", f.Name, maxExtends-1)
 	}
-	p := &Profile{name: f.Name, about: f.About, part: f.Part}
+	p := &Profile{name: f.Name, about: f.About, extends: f.Extends, part: f.Part}
 	if f.Extends != "" {
 		base, err := loadBuiltin(f.Extends, depth-1)
 		if err != nil {
@@ -143,6 +148,12 @@ func (p *Profile) Name() string { return p.name }
 // About says in a sentence whom the profile is for.
 func (p *Profile) About() string { return p.about }
 
+// Extends names the profile that this one stands on; empty if it stands by itself.
+func (p *Profile) Extends() string { return p.extends }
+
+// Own says whether the profile came from an operator's file.
+func (p *Profile) Own() bool { return p.own }
+
 // Digest changes if and only if what is enforced does: names, reasons, order
 // and grouping do not count. It covers every architecture.
 func (p *Profile) Digest() mcprun.Digest { return p.digest }
@@ -171,3 +182,26 @@ func (p *Profile) Explain(call string) []Rule {
 	}
 	return found
 }
+
+// Rules lists all rules of the profile on goarch, in the order of the files.
+func (p *Profile) Rules(goarch string) []Rule {
+	var out []Rule
+	for _, r := range p.rules {
+		if r.on(goarch) {
+			out = append(out, r.clone())
+		}
+	}
+	return out
+}
+
+// Denied lists what an own profile took out of the one that it extends.
+func (p *Profile) Denied() []Rule {
+	var out []Rule
+	for _, r := range p.denied {
+		out = append(out, r.clone())
+	}
+	return out
+}
+
+// File is where an own profile was read from.
+func (p *Profile) File() string { return p.file }

@@ -17,6 +17,7 @@ type Rule struct {
 	Where   []Condition    // all must hold; none means always
 	Reason  string
 	Profile string // the file that the rule stands in
+	Line    int    // in it; 0 if not known
 }
 
 // Answer is the error that a call gets in place of EPERM, where EPERM would stop
@@ -73,16 +74,25 @@ func (r Rule) clone() Rule {
 // String is the rule on one line, without its reason.
 func (r Rule) String() string {
 	s := r.Verdict.String() + " " + r.Call
-	if r.Verdict == mcprun.Deny {
+	if r.Verdict == mcprun.Deny && r.Answer != "" {
 		s = string(r.Answer) + " " + r.Call
 	}
 	if r.Arch != "" {
 		s += " on " + r.Arch
 	}
-	for i, c := range r.Where {
-		s += []string{" where ", " and "}[min(i, 1)] + c.String()
+	if len(r.Where) > 0 {
+		s += " where " + r.WhereText()
 	}
 	return s
+}
+
+// WhereText is the conditions on one line; nothing if there are none.
+func (r Rule) WhereText() string {
+	parts := make([]string, len(r.Where))
+	for i, c := range r.Where {
+		parts[i] = c.String()
+	}
+	return strings.Join(parts, " and ")
 }
 
 func (c Condition) String() string {

@@ -18,6 +18,9 @@ const eperm = 1
 
 func arches() []string { return []string{"amd64", "arm64"} }
 
+// Arches lists the kinds of machines that profiles are written for.
+func Arches() []string { return arches() }
+
 func knownArch(goarch string) bool { return slices.Contains(arches(), goarch) }
 
 // abi is the one ABI of each architecture that a filter lets through. Leaving
