@@ -34,6 +34,16 @@ func MarkKill(r *audit.Record, t limits.Target, servers []mcprun.ServerName) {
 	}
 }
 
+// KillTarget reads what MarkKill wrote into the record of a kill or of its end.
+func KillTarget(r *audit.Record) (t limits.Target, ok bool) {
+	name, ok := r.Detail[detailTarget]
+	if !ok {
+		return t, false
+	}
+	t, err := limits.ParseTargetName(name)
+	return t, err == nil
+}
+
 // Stops returns which approvals a kill takes away; servers are those of its label.
 func Stops(t limits.Target, servers []mcprun.ServerName) func(Binding) bool {
 	if t.Label == "" {

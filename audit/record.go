@@ -25,6 +25,7 @@ const (
 	TypeStop         Type = "stop"          // an instance ended
 	TypeKill         Type = "kill"          // a kill switch was thrown
 	TypeRevive       Type = "revive"        // a kill switch was taken back
+	TypeReviveYes    Type = "revive-yes"    // somebody would take one back, and others have to say so too
 	TypeLock         Type = "lock"          // tools were pinned
 	TypeToolChange   Type = "tool-change"   // a definition differs from its pin
 	TypeRest         Type = "rest"          // an idle server was put to rest, or woken
@@ -44,7 +45,7 @@ const (
 func (t Type) known() bool {
 	switch t {
 	case TypeGenesis, TypeCall, TypePending, TypeApproval, TypeResult, TypeRefuse, TypeDrop, TypeEgress,
-		TypeAccessDenied, TypeStart, TypeStop, TypeKill, TypeRevive, TypeLock, TypeToolChange, TypeStrain, TypeRest, TypePolicy, TypeBudget, TypeSession,
+		TypeAccessDenied, TypeStart, TypeStop, TypeKill, TypeRevive, TypeReviveYes, TypeLock, TypeToolChange, TypeStrain, TypeRest, TypePolicy, TypeBudget, TypeSession,
 		TypeDaemonStart, TypeDaemonStop, TypeTornTail, TypeClockBack, TypeFactor, TypeNote:
 		return true
 	}

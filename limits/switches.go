@@ -112,7 +112,10 @@ func (s *Switches) Reread() error {
 	found := disk.cur.Load().kills
 	s.change(func(m map[string]Kill) {
 		for f, k := range found {
-			m[f] = k
+			// One on disk that is older was thrown again since, and is being written.
+			if has, ok := m[f]; !ok || k.When.After(has.When) {
+				m[f] = k
+			}
 		}
 	})
 	return nil
@@ -160,23 +163,27 @@ func Write(dir string, k Kill) error {
 	return nil
 }
 
-// Revive takes back the switch with exactly this target.
-func (s *Switches) Revive(q Target) (Kill, error) {
+// Revive takes back exactly this switch, and none that was thrown since for the same
+// target.
+func (s *Switches) Revive(k Kill) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	k, ok := s.cur.Load().kills[q.file()]
-	if !ok {
-		return Kill{}, fmt.Errorf("%s is not killed", q)
+	has, ok := s.cur.Load().kills[k.file()]
+	switch {
+	case !ok:
+		return fmt.Errorf("%s is not killed", k.Target)
+	case !has.When.Equal(k.When):
+		return fmt.Errorf("%s was killed again meanwhile, by %s: %s", k.Target, has.Who, has.Why)
 	}
-	if err := os.Remove(filepath.Join(s.dir, q.file())); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return Kill{}, fmt.Errorf("reviving %s: %w", q, err)
+	if err := os.Remove(filepath.Join(s.dir, k.file())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("reviving %s: %w", k.Target, err)
 	}
 	failpoint.Hit("limits.switch-removed")
 	if err := syncDir(s.dir); err != nil {
-		return Kill{}, fmt.Errorf("reviving %s: %w", q, err)
+		return fmt.Errorf("reviving %s: %w", k.Target, err)
 	}
-	s.change(func(m map[string]Kill) { delete(m, q.file()) })
-	return k, nil
+	s.change(func(m map[string]Kill) { delete(m, k.file()) })
+	return nil
 }
 
 // All lists the thrown switches, the widest and then the oldest first.

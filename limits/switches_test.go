@@ -63,7 +63,7 @@ func TestSwitchesStopWhatTheyName(t *testing.T) {
 			if _, got := open(t, dir).Check(r.of); got != r.want {
 				t.Errorf("after a restart: Check = %v, want %v", got, r.want)
 			}
-			if _, err := s.Revive(r.kill.Target); err != nil {
+			if err := s.Revive(r.kill); err != nil {
 				t.Fatal(err)
 			}
 			if _, got := open(t, dir).Check(r.of); got {
@@ -87,11 +87,15 @@ func TestDamagedSwitchFailsClosed(t *testing.T) {
 	}
 }
 
-func TestReviveNeedsTheExactTarget(t *testing.T) {
+func TestReviveNeedsTheExactSwitch(t *testing.T) {
 	s := open(t, t.TempDir())
-	s.Deny(Kill{Target: Target{Server: "files"}})
-	if _, err := s.Revive(Target{Server: "files", Tool: "read"}); err == nil {
+	old := Kill{Target: Target{Server: "files"}, When: time.Unix(1, 0)}
+	s.Deny(Kill{Target: old.Target, When: time.Unix(2, 0)})
+	if err := s.Revive(Kill{Target: Target{Server: "files", Tool: "read"}}); err == nil {
 		t.Error("a tool of a killed server was revived")
+	}
+	if err := s.Revive(old); err == nil {
+		t.Error("a revive of an earlier kill took back a later one")
 	}
 	if _, killed := s.Check(Subject{Server: "files", Tool: "read"}); !killed {
 		t.Error("the switch is gone")
@@ -116,6 +120,27 @@ func TestRereadAddsAndNeverTakesBack(t *testing.T) {
 	for _, name := range []mcprun.ServerName{"files", "mail"} {
 		if _, killed := s.Check(Subject{Server: name}); !killed {
 			t.Errorf("the switch of %s does not hold", name)
+		}
+	}
+}
+
+// A switch that was thrown again while no daemon answered is the newer one after Reread;
+// one that is in memory and not written yet is not replaced by what is on disk.
+func TestRereadTakesTheNewer(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	target := Target{Server: "files"}
+	at := func(n int64) Kill { return Kill{Target: target, When: time.Unix(n, 0)} }
+	s.Deny(at(2))
+	for _, r := range []struct{ disk, want int64 }{{1, 2}, {3, 3}} {
+		if err := Write(dir, at(r.disk)); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Reread(); err != nil {
+			t.Fatal(err)
+		}
+		if k, _ := s.Thrown(target); k.When.Unix() != r.want {
+			t.Errorf("with one of %d on disk: %d, want %d", r.disk, k.When.Unix(), r.want)
 		}
 	}
 }

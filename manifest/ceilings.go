@@ -28,6 +28,7 @@ type Ceilings struct {
 	Profiles    []string // sorted as in Profiles()
 	Credentials CredentialCeilings
 	Approval    Approval
+	Revive      Revive
 
 	lines map[string]int // where in the file the keys stand that it has
 }
@@ -102,6 +103,12 @@ type Approval struct {
 	Webhook   Webhook
 }
 
+// Revive says what it takes to take back a kill switch. With the zero value nobody may:
+// no number of people is enough.
+type Revive struct {
+	Approvers int // how many different operators must say yes
+}
+
 // Webhook is where the daemon says that a call waits: one of URL and Source is set,
 // or none.
 type Webhook struct {
@@ -157,6 +164,7 @@ func DefaultCeilings() *Ceilings {
 		Profiles:    Profiles(),
 		Credentials: CredentialCeilings{Sources: SourceKinds(), InContainer: true},
 		Approval:    Approval{Needs: 1},
+		Revive:      Revive{Approvers: 1},
 	}
 }
 

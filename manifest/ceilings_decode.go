@@ -50,6 +50,7 @@ func decodeCeilings(root node, r *report) *Ceilings {
 	oneOfWords(secrets, "sources", SourceKinds(), &c.Credentials.Sources)
 	secrets.bool("in-container", &c.Credentials.InContainer)
 	decodeApproval(o.object("approval"), &c.Approval)
+	decodePeople(o.object("revive"), "approvers", &c.Revive.Approvers)
 	return c
 }
 
@@ -149,9 +150,7 @@ func decodeCeilingLimits(o object, dst *Limits) {
 
 func decodeApproval(o object, dst *Approval) {
 	dst.Approvers = each(o, "approvers", "uid:1000", parsed("uid:1000", parseApprover))
-	needs := int64(dst.Needs)
-	o.number("needs", "1", &needs)
-	dst.Needs = int(min(needs, 1<<30))
+	decodePeople(o, "needs", &dst.Needs)
 	o.bool("four-eyes", &dst.FourEyes)
 	o.bool("proof", &dst.Proof)
 	w := openAt(o, "webhook", "approval.webhook")
@@ -159,6 +158,13 @@ func decodeApproval(o object, dst *Approval) {
 	set(w, "source", &dst.Webhook.Source, parsed("env:MCPRUN_WEBHOOK", parseWebhookSource))
 	w.bool("settled", &dst.Webhook.Settled)
 	w.bool("arguments", &dst.Webhook.Arguments)
+}
+
+// decodePeople reads how many people it takes.
+func decodePeople(o object, name string, dst *int) {
+	n := int64(*dst)
+	o.number(name, "1", &n)
+	*dst = int(min(n, 1<<30)) // the checks refuse it
 }
 
 var userID = regexp.MustCompile(`^uid:(0|[1-9][0-9]{0,9})$`)

@@ -79,6 +79,7 @@ func (c *Ceilings) text() string {
 	line("profiles: [%s]", quoteAll(c.Profiles))
 	line("credentials: {sources: [%s], in-container: %t}", quoteAll(c.Credentials.Sources), c.Credentials.InContainer)
 	c.Approval.write(line)
+	line("revive: {approvers: %d}", c.Revive.Approvers)
 	return b.String()
 }
 

@@ -69,5 +69,7 @@ func baseCeilingKeys() []key {
 		{"approval.webhook.source", "text", "one of the two is required", "env:NAME or file:/path", "chat programs give addresses that let anyone post: those are secrets"},
 		{"approval.webhook.settled", "true or false", "false", "", "whether it is told as well what became of a call"},
 		{"approval.webhook.arguments", "true or false", "false", "", "whether it is told why a call waits, and the beginning of each argument; they may hold what is nobody else's business"},
+		{"revive", "mapping", "one operator", "", "who may take back a kill switch"},
+		{"revive.approvers", "number", "1", between(1, MaxApprovers), "how many different operators must say yes, each with a reason"},
 	}
 }

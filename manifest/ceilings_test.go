@@ -322,6 +322,7 @@ func TestDigestsDiffer(t *testing.T) {
 		"grants: {sampling: false}", "grants: {elicitation: false}", "grants: {roots: false}", "profiles: [strict]", "credentials: {sources: [env]}", "credentials: {in-container: false}",
 		"approval: {approvers: [\"uid:1\"]}", "approval: {needs: 2}", "approval: {four-eyes: true}", "approval: {proof: true}", "approval: {webhook: {url: \"https://a.example\"}}", "approval: {webhook: {source: \"env:A\"}}", "approval: {webhook: {source: \"file:/a\"}}",
 		"approval: {webhook: {source: \"file:/a\", settled: true}}", "approval: {webhook: {source: \"file:/a\", arguments: true}}",
+		"revive: {approvers: 2}",
 	} {
 		d := ceilings(t, text).Digest()
 		if other, ok := seen[d]; ok {

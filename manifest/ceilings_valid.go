@@ -19,7 +19,7 @@ func (c *Ceilings) Validate() error {
 
 func checkCeilings(c *Ceilings, r *report) {
 	for _, check := range []func(*Ceilings, *report){
-		checkCeilingLists, checkCeilingPaths, checkFloors, checkCeilingLimits, checkApproval, checkWebhook,
+		checkCeilingLists, checkCeilingPaths, checkFloors, checkCeilingLimits, checkApproval, checkWebhook, checkRevive,
 	} {
 		check(c, r)
 	}
@@ -133,6 +133,11 @@ func checkApproval(c *Ceilings, r *report) {
 			r.fail(fmt.Sprintf("approval.approvers[%d]", i), "write e.g. uid:1000", "%s", shortError(err))
 		}
 	}
+}
+
+// checkRevive: a switch that nobody could take back would be taken back by hand.
+func checkRevive(c *Ceilings, r *report) {
+	inRange(r, "revive.approvers", int64(c.Revive.Approvers), 1, MaxApprovers, decimal)
 }
 
 // checkWebhook: what a call is about goes there, so it must not go in the clear.

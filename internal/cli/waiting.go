@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/user"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/approval"
+	"github.com/mcprun/mcprun/internal/cli/quick"
 	"github.com/mcprun/mcprun/internal/control"
 	"github.com/mcprun/mcprun/internal/web/view"
 	"github.com/mcprun/mcprun/lock"
@@ -224,11 +224,11 @@ func (s *sheet) head(one control.Approval, c view.Call) {
 	fmt.Fprintf(s, "%s  %s\n", one.ID, s.colour(stateColour(one.State), state))
 	tw := tabwriter.NewWriter(s, 0, 0, 2, ' ', 0)
 	row := func(k, format string, v ...any) { fmt.Fprintf(tw, "%s\t%s\n", k, fmt.Sprintf(format, v...)) }
-	row("asked by", "%s %s", personName(c.Principal), ago(one.Asked))
+	row("asked by", "%s %s", quick.PersonName(c.Principal), ago(one.Asked))
 	row("session", "%s", s.text(c.Session))
 	row("call", "%s of server %s", s.text(c.Tool), c.Server)
 	for _, p := range one.Yes {
-		row("said yes", "%s", personName(p))
+		row("said yes", "%s", quick.PersonName(p))
 	}
 	if one.By != "" && one.State != "waiting" {
 		row("decided by", "%s", one.By)
@@ -313,14 +313,4 @@ func (s *sheet) text(pieces []view.Piece) string {
 		b.WriteString(p.Text)
 	}
 	return b.String()
-}
-
-// personName adds to a principal the name of its user on this host.
-func personName(p mcprun.Principal) string {
-	if uid, ok := strings.CutPrefix(string(p), "uid:"); ok {
-		if u, err := user.LookupId(uid); err == nil {
-			return u.Username + " (" + string(p) + ")"
-		}
-	}
-	return string(p)
 }

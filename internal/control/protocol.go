@@ -105,6 +105,7 @@ type Result struct {
 	Servers   []ServerStatus `json:"servers,omitzero"`
 	Kills     []string       `json:"kills,omitzero"` // thrown switches, as text
 	Killed    *KillReport    `json:"killed,omitzero"`
+	Revived   *Revival       `json:"revived,omitzero"`
 	KillKey   *KillKey       `json:"killKey,omitzero"`
 	Inspect   *Inspection    `json:"inspect,omitzero"`
 	Lock      []byte         `json:"lock,omitzero"`
@@ -270,6 +271,23 @@ type KillReport struct {
 	Sessions int        `json:"sessions"`         // of a client, that were ended
 	Failed   int        `json:"failedCalls"`
 	Steps    []KillStep `json:"steps"`
+}
+
+// Revival is what became of a request to take back a switch.
+type Revival struct {
+	Target   string      `json:"target"`
+	Argument string      `json:"argument"` // the target as mcprun revive takes it
+	Done     bool        `json:"done"`     // it was taken back; else others have to say yes as well
+	Needs    int         `json:"needs"`    // how many different people
+	Yes      []ReviveYes `json:"yes"`
+	Until    time.Time   `json:"until,omitzero"` // when the first yes ends
+}
+
+// ReviveYes is what one operator said of a switch: that it may be taken back.
+type ReviveYes struct {
+	Who mcprun.Principal `json:"who"`
+	Why string           `json:"why"`
+	At  time.Time        `json:"at"`
 }
 
 // KillKey is the key for kills over HTTP, when it was made.

@@ -65,6 +65,7 @@ type Daemon struct {
 	opts     Options
 	record   *audit.Log
 	switches *limits.Switches
+	revives  reviving
 	rt       *runtime.Runtime
 	stop     context.CancelFunc
 
@@ -227,9 +228,8 @@ func (d *Daemon) open(ctx context.Context) error {
 	}
 	d.desk = approval.New(d.record, timeNow)
 	d.desk.Rules = d.approvalRules
-	since := timeNow().Add(-approval.Life)
-	if err := audit.Since(d.opts.Dirs.Audit(), since, func(e audit.Entry) error { d.desk.Restore(&e.Record); return nil }); err != nil {
-		return fmt.Errorf("reading which calls wait for approval: %w", err)
+	if err := d.restoreWaiting(); err != nil {
+		return fmt.Errorf("reading what waits for a human: %w", err)
 	}
 	d.openChat()
 	if err := d.openLimits(); err != nil {
@@ -251,6 +251,16 @@ func (d *Daemon) open(ctx context.Context) error {
 		d.opts.Log.Warn("attempts at ports that no rule names will be refused unseen", "why", why)
 	}
 	return nil
+}
+
+// restoreWaiting reads from the record what waits for somebody's word, or for one more.
+func (d *Daemon) restoreWaiting() error {
+	since := timeNow().Add(-max(approval.Life, limits.ReviveLife))
+	return audit.Since(d.opts.Dirs.Audit(), since, func(e audit.Entry) error {
+		d.desk.Restore(&e.Record)
+		d.restoreYes(&e.Record)
+		return nil
+	})
 }
 
 // recordStart says that a new life begins and which switches it finds thrown:

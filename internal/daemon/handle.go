@@ -8,14 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	goruntime "runtime"
-	"strings"
 	"time"
 
 	"github.com/mcprun/mcprun"
-	"github.com/mcprun/mcprun/approval"
 	"github.com/mcprun/mcprun/audit"
 	"github.com/mcprun/mcprun/internal/control"
-	"github.com/mcprun/mcprun/internal/failpoint"
 	"github.com/mcprun/mcprun/internal/outbox"
 	"github.com/mcprun/mcprun/limits"
 	"github.com/mcprun/mcprun/lock"
@@ -63,7 +60,7 @@ func (d *Daemon) do(ctx context.Context, c *control.Call) (*control.Result, erro
 			res.Servers = append(res.Servers, s.status())
 		}
 		for _, k := range d.switches.All() {
-			res.Kills = append(res.Kills, fmt.Sprintf("%s by %s at %s: %s", k.Target, k.Who, k.When.Format(time.RFC3339), k.Why))
+			res.Kills = append(res.Kills, fmt.Sprintf("%s by %s at %s: %s%s", k.Target, k.Who, k.When.Format(time.RFC3339), k.Why, d.wouldRevive(k, plain)))
 		}
 		return res, nil
 	case control.OpInspect:
@@ -224,27 +221,6 @@ func (d *Daemon) stopOne(ctx context.Context, c *control.Call) (*control.Result,
 	return &control.Result{Server: &st}, nil
 }
 
-func (d *Daemon) revive(c *control.Call) (*control.Result, error) {
-	t, err := targetOf("reviving", c)
-	if err != nil {
-		return nil, err
-	}
-	doing := "reviving " + t.String()
-	if strings.TrimSpace(c.Why) == "" {
-		return nil, &mcprun.Error{Class: mcprun.Usage, What: doing, Why: "no reason was given", Hint: "add --why 'what was found and why it is safe again'"}
-	}
-	rec := &audit.Record{Type: audit.TypeRevive, Principal: c.Peer.Principal(), Who: string(c.Peer.Principal()), Why: c.Why}
-	approval.MarkKill(rec, t, nil)
-	if err := d.record.AppendDurable(rec); err != nil {
-		return nil, fmt.Errorf("%s: it cannot be recorded: %w", doing, err)
-	}
-	failpoint.Hit("revive.recorded")
-	if _, err := d.switches.Revive(t); err != nil {
-		return nil, &mcprun.Error{Class: mcprun.Failed, What: doing, Err: err, Hint: "mcprun ps"}
-	}
-	return &control.Result{}, nil
-}
-
 func (d *Daemon) logs(ctx context.Context, c *control.Call) (*control.Result, error) {
 	s, err := d.server(c.Server, false)
 	if err != nil {
@@ -384,7 +360,7 @@ func (d *Daemon) inspect(c *control.Call) (*control.Result, error) {
 	s.mu.Unlock()
 	for _, k := range d.switches.All() {
 		if k.Server == s.name || k.Principal != "" || k.Has(s.front.Subject("", "")) {
-			in.Kills = append(in.Kills, fmt.Sprintf("%s by %s: %s", k.Target, k.Who, k.Why))
+			in.Kills = append(in.Kills, fmt.Sprintf("%s by %s: %s%s", k.Target, k.Who, k.Why, d.wouldRevive(k, plain)))
 		}
 	}
 	if def == nil {

@@ -71,11 +71,12 @@ func (d *Daemon) lookForOrders() {
 	}
 }
 
-// obey kills what a file names, unless it is killed already and only the file is left.
+// obey kills what a file names, unless it is killed already and only the file is left. A
+// file that came after that kill is another one: it voids what was said of taking it back.
 func (d *Daemon) obey(o killfolder.Order) error {
 	k, thrown := d.switches.Thrown(o.Target)
 	var err error
-	if thrown {
+	if thrown && !o.When.After(k.When) {
 		err = d.switches.Persist(k)
 	} else {
 		why := o.Why

@@ -89,7 +89,7 @@ func (o *office) Status() web.Status {
 		st.Servers = append(st.Servers, web.ServerLine{Name: one.Name, State: one.State, Why: one.Why, Clients: one.Clients, InFlight: one.InFlight})
 	}
 	for _, k := range o.switches.All() {
-		st.Kills = append(st.Kills, fmt.Sprintf("%s by %s: %s", k.Target, o.Name(mcprun.Principal(k.Who)), k.Why))
+		st.Kills = append(st.Kills, fmt.Sprintf("%s by %s: %s%s", k.Target, o.Name(mcprun.Principal(k.Who)), k.Why, o.wouldRevive(k, o.Name)))
 	}
 	return st
 }

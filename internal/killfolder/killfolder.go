@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -29,8 +30,9 @@ const (
 // Order is a file that stands in the folder and names a target.
 type Order struct {
 	Target limits.Target
-	Who    string // the owner of the file, as the kernel says
-	Why    string // what stands in it, if anything does
+	Who    string    // the owner of the file, as the kernel says
+	Why    string    // what stands in it, if anything does
+	When   time.Time // of the last change of the file
 	Path   string
 }
 
@@ -87,17 +89,20 @@ func Read(dir string) (orders []Order, strange []string, err error) {
 			continue
 		}
 		path := filepath.Join(dir, name)
-		orders = append(orders, Order{Target: t, Who: owner(path), Why: reason(path), Path: path})
+		who, when := owner(path)
+		orders = append(orders, Order{Target: t, Who: who, Why: reason(path), When: when, Path: path})
 	}
 	return orders, strange, nil
 }
 
-func owner(path string) string {
+// owner says whose file it is and when it came under its name, as the kernel says: its
+// owner can set any other time of it.
+func owner(path string) (who string, when time.Time) {
 	var st unix.Stat_t
 	if err := unix.Lstat(path, &st); err != nil {
-		return "the kill folder"
+		return "the kill folder", time.Time{}
 	}
-	return fmt.Sprintf("uid:%d", st.Uid)
+	return fmt.Sprintf("uid:%d", st.Uid), time.Unix(st.Ctim.Unix())
 }
 
 // reason is the text of a file. Whatever else stands under the name is an order too,

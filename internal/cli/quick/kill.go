@@ -170,20 +170,46 @@ func (a *App) reviveCommand() *cobra.Command {
 	var t Targets
 	var why string
 	cmd := &cobra.Command{
-		Use: "revive NAME | NAME/TOOL | --label K=V | --principal P | --all", Short: "take back a kill switch", Args: cobra.MaximumNArgs(1),
+		Use: "revive NAME | NAME/TOOL | --label K=V | --principal P | --all", Short: "take back a kill switch",
+		Long: "Take back a kill switch, the one that is named. Where revive: {approvers: 2} stands in policy.yaml, it\nis taken back when a second operator says so too, within an hour and with a reason of their own.",
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			req, err := t.Request(control.Request{Op: control.OpRevive, Why: why}, args)
 			if err != nil {
 				return err
 			}
-			if _, err := a.Do(req); err != nil {
+			res, err := a.Do(req)
+			if err != nil {
 				return err
 			}
-			fmt.Fprintf(a.Out, "%s may run again\n", limits.Target{Server: req.Server, Tool: req.Tool, Label: req.Label, Principal: req.Client})
-			return nil
+			return a.Print(res.Revived, func(w io.Writer) { showRevival(w, res.Revived) })
 		},
 	}
 	t.flags(cmd)
 	cmd.Flags().StringVar(&why, "why", "", "the reason, for the record (required)")
 	return cmd
+}
+
+func showRevival(w io.Writer, r *control.Revival) {
+	if r.Done {
+		fmt.Fprintf(w, "%s may run again\n", r.Target)
+	} else {
+		fmt.Fprintf(w, "%s stays dead: %d of %d have said that it may run again\n", r.Target, len(r.Yes), r.Needs)
+	}
+	for _, y := range r.Yes {
+		fmt.Fprintf(w, "  %s at %s: %s\n", PersonName(y.Who), y.At.Local().Format(time.RFC3339), lock.Visible(y.Why))
+	}
+	if !r.Done {
+		fmt.Fprintf(w, "another operator has to, before %s: mcprun revive %s --why '...'\n", r.Until.Local().Format(time.RFC3339), r.Argument)
+	}
+}
+
+// PersonName adds to a principal the name of its user on this host.
+func PersonName(p mcprun.Principal) string {
+	if uid, ok := strings.CutPrefix(string(p), "uid:"); ok {
+		if u, err := user.LookupId(uid); err == nil {
+			return u.Username + " (" + string(p) + ")"
+		}
+	}
+	return string(p)
 }
