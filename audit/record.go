@@ -20,6 +20,7 @@ const (
 	TypeRefuse       Type = "refuse"        // a call was refused
 	TypeDrop         Type = "drop"          // a message was thrown away
 	TypeEgress       Type = "egress"        // a connection out was judged
+	TypeSyscall      Type = "syscall"       // a system call was refused
 	TypeAccessDenied Type = "access-denied" // someone asked the daemon for what is not theirs
 	TypeStart        Type = "start"         // an instance started
 	TypeStop         Type = "stop"          // an instance ended
@@ -44,7 +45,7 @@ const (
 // known reports whether t is in the set. The zero Type is not.
 func (t Type) known() bool {
 	switch t {
-	case TypeGenesis, TypeCall, TypePending, TypeApproval, TypeResult, TypeRefuse, TypeDrop, TypeEgress,
+	case TypeGenesis, TypeCall, TypePending, TypeApproval, TypeResult, TypeRefuse, TypeDrop, TypeEgress, TypeSyscall,
 		TypeAccessDenied, TypeStart, TypeStop, TypeKill, TypeRevive, TypeReviveYes, TypeLock, TypeToolChange, TypeStrain, TypeRest, TypePolicy, TypeBudget, TypeSession,
 		TypeDaemonStart, TypeDaemonStop, TypeTornTail, TypeClockBack, TypeFactor, TypeNote:
 		return true
@@ -57,7 +58,7 @@ func (t Type) known() bool {
 // a word.
 func (t Type) decides() bool {
 	switch t {
-	case TypeCall, TypePending, TypeApproval, TypeRefuse, TypeDrop, TypeEgress, TypeAccessDenied:
+	case TypeCall, TypePending, TypeApproval, TypeRefuse, TypeDrop, TypeEgress, TypeSyscall, TypeAccessDenied:
 		return true
 	}
 	return false

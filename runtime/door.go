@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// door is the listening socket through which mcprun-init connects: exactly two
+// door is the listening socket through which mcprun-init connects: exactly three
 // connections from the container's own user, then it is shut for good.
 type door struct {
 	ln   *net.UnixListener
@@ -47,9 +47,23 @@ func openDoor(dir string, owner uint32) (*door, error) {
 
 func (d *door) Close() error { return d.ln.Close() }
 
-// admit accepts stdin/stdout, then stderr. A container that ends before it has
-// connected is an error that says so.
-func (d *door) admit(ctx context.Context, uid uint32, gone <-chan struct{}) (stdio, stderr *net.UnixConn, err error) {
+// connections are those of one container's first process.
+type connections struct {
+	init          *net.UnixConn // until the server is started
+	stdio, stderr *net.UnixConn // the server's
+}
+
+func (c connections) close() {
+	for _, conn := range []*net.UnixConn{c.init, c.stdio, c.stderr} {
+		if conn != nil {
+			conn.Close()
+		}
+	}
+}
+
+// admit accepts them in their order. A container that ends before it has connected is an
+// error that says so.
+func (d *door) admit(ctx context.Context, uid uint32, gone <-chan struct{}) (all connections, err error) {
 	stop := make(chan struct{})
 	defer close(stop)
 	go func() {
@@ -61,21 +75,22 @@ func (d *door) admit(ctx context.Context, uid uint32, gone <-chan struct{}) (std
 		}
 		d.ln.SetDeadline(time.Unix(1, 0))
 	}()
-	if stdio, err = d.accept(uid); err == nil {
-		if stderr, err = d.accept(uid); err != nil {
-			stdio.Close()
+	for _, c := range []**net.UnixConn{&all.init, &all.stdio, &all.stderr} {
+		if *c, err = d.accept(uid); err != nil {
+			break
 		}
 	}
 	if err == nil {
-		return stdio, stderr, nil
+		return all, nil
 	}
+	all.close()
 	switch {
 	case ctx.Err() != nil:
 		err = ctx.Err()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		err = errors.New("the container ended before it was connected")
 	}
-	return nil, nil, fmt.Errorf("waiting for the container to connect: %w", err)
+	return connections{}, fmt.Errorf("waiting for the container to connect: %w", err)
 }
 
 func (d *door) accept(uid uint32) (*net.UnixConn, error) {

@@ -19,7 +19,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	goruntime "runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -143,6 +142,9 @@ type Instance struct {
 	Stdio  *net.UnixConn // the server's stdin and stdout
 	Stderr *net.UnixConn
 	IDBase uint32
+	// Refused tells of the system calls that the profile refuses. Each waits until it is
+	// answered, so whoever starts an instance answers them, to the end.
+	Refused *Refused
 
 	rt     *Runtime
 	cgroup string
@@ -189,6 +191,10 @@ func (r *Runtime) Start(ctx context.Context, plan Plan) (_ *Instance, err error)
 		return nil, err
 	}
 	defer closeSources(sources)
+	filter, err := compile(plan.Profile)
+	if err != nil {
+		return nil, err
+	}
 	spec, err := r.spec(plan, inst, sources)
 	if err != nil {
 		return nil, err
@@ -210,20 +216,22 @@ func (r *Runtime) Start(ctx context.Context, plan Plan) (_ *Instance, err error)
 		return nil, err
 	}
 	failpoint.Hit("runtime.task-started")
-	if inst.Stdio, inst.Stderr, err = door.admit(ctx, base+ServerUID, inst.done); err != nil {
+	conns, err := door.admit(ctx, base+ServerUID, inst.done)
+	if err != nil {
 		return nil, err
 	}
+	inst.Stdio, inst.Stderr = conns.stdio, conns.stderr
 	failpoint.Hit("runtime.connected")
+	if inst.Refused, err = inst.fence(ctx, conns.init, filter); err != nil {
+		return nil, err
+	}
+	failpoint.Hit("runtime.fenced")
 	return inst, nil
 }
 
 func (i *Instance) dir() string { return filepath.Join(i.rt.opts.Dirs.Instances(), i.ID) }
 
 func (r *Runtime) spec(plan Plan, inst *Instance, sources []*heldSource) (string, error) {
-	seccomp, err := plan.Profile.Seccomp(goruntime.GOARCH)
-	if err != nil {
-		return "", err
-	}
 	given, err := inst.writeGiven(plan.Network.Files)
 	if err != nil {
 		return "", err
@@ -236,7 +244,6 @@ func (r *Runtime) spec(plan Plan, inst *Instance, sources []*heldSource) (string
 		InitPath:   filepath.Join(r.opts.Programs, "mcprun-init"),
 		SocketPath: filepath.Join(inst.dir(), "io"),
 		Cgroup:     inst.cgroup,
-		Seccomp:    seccomp,
 	}
 	for _, s := range sources {
 		p.Sources = append(p.Sources, s.Source)
@@ -449,6 +456,9 @@ func (i *Instance) clean(ctx context.Context) error {
 	errs = append(errs, i.rt.cgroups.Remove(i.cgroup))
 	failpoint.Hit("runtime.clean-cgroup")
 	errs = append(errs, os.RemoveAll(i.dir()))
+	if i.Refused != nil {
+		errs = append(errs, i.Refused.Close())
+	}
 	if i.pidfd >= 0 {
 		<-i.done // its watcher polls the pidfd; Kill came before
 		unix.Close(i.pidfd)

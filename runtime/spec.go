@@ -42,7 +42,6 @@ type Placement struct {
 	SocketPath string // the listening socket on the host
 	Cgroup     string // path of the container's cgroup below each hierarchy's root
 	Sources    []Source
-	Seccomp    *specs.LinuxSeccomp
 	Network    string      // the namespace to join, as /proc/PID/fd/N; "" makes one of its own, with nothing in it
 	Given      []GivenFile // what the daemon gives the server to read, in order
 	Env        []string    // what the daemon adds to the environment, after server.yaml's
@@ -68,13 +67,11 @@ type Program struct {
 }
 
 // Spec makes the OCI runtime spec of one container. It is pure: the same inputs
-// give the same spec. CheckInvariants holds for every spec it returns.
+// give the same spec. CheckInvariants holds for every spec it returns. The seccomp
+// filter is not in it: see fence.
 func Spec(m *manifest.Server, prog Program, p Placement) (*specs.Spec, error) {
 	if len(prog.Command) == 0 {
 		return nil, fmt.Errorf("no command: neither server.yaml nor the image names one")
-	}
-	if p.Seccomp == nil {
-		return nil, fmt.Errorf("no seccomp profile")
 	}
 	files, err := fileMounts(m, p)
 	if err != nil {
@@ -105,7 +102,6 @@ func Spec(m *manifest.Server, prog Program, p Placement) (*specs.Spec, error) {
 			GIDMappings:       []specs.LinuxIDMapping{{ContainerID: 0, HostID: p.IDBase, Size: IDRange}},
 			CgroupsPath:       p.Cgroup,
 			Resources:         resources(m.Resources),
-			Seccomp:           p.Seccomp,
 			MaskedPaths:       maskedPaths(),
 			ReadonlyPaths:     readonlyPaths(),
 			RootfsPropagation: "private",

@@ -2,17 +2,18 @@
 //
 //	mcprun-init SOCKET COMMAND [ARG…]
 //
-// It connects to SOCKET twice: the first connection becomes the server's stdin
-// and stdout, the second its stderr. Then it starts COMMAND, reaps what the
-// command leaves behind, and ends with the command's exit code. As it is pid 1,
-// its end is the end of every process in the container.
+// It connects to SOCKET three times: over the first it gets the seccomp filter that it
+// puts itself under, the second becomes the server's stdin and stdout, the third
+// its stderr. Then it starts COMMAND, reaps what the command leaves behind, and ends
+// with the command's exit code. As it is pid 1, its end is the end of every process in
+// the container.
 //
 // It ends at once when the daemon's side of the first connection is gone, so
 // that no server outlives the daemon that guards it, whatever the server does
 // with its stdin.
 //
-// It does not confine anything: the namespaces, the seccomp filter and the
-// limits stand before its first instruction.
+// All else that confines the server stands before its first instruction: the
+// namespaces, the mounts, the limits, no_new_privs.
 package main
 
 import (
@@ -51,6 +52,10 @@ func run(socket string, command []string) int {
 	if err := unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return fail("closing inherited files", err, exitCannotRun)
 	}
+	daemon, err := connect(socket)
+	if err != nil {
+		return fail("connecting to the daemon", err, exitCannotRun)
+	}
 	stdio, err := connect(socket)
 	if err != nil {
 		return fail("connecting stdin and stdout", err, exitCannotRun)
@@ -61,6 +66,9 @@ func run(socket string, command []string) int {
 	}
 	if err := unix.Dup3(stderr, 2, 0); err != nil {
 		return fail("placing stderr", err, exitCannotRun)
+	}
+	if err := fence(daemon); err != nil {
+		return fail("going under the seccomp filter", err, exitCannotRun)
 	}
 	path, err := lookPath(command[0])
 	if err != nil {

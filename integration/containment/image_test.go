@@ -81,6 +81,7 @@ func said(t *testing.T, image string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	go refuse(inst.Refused)
 	defer func() {
 		if err := inst.Kill(); err != nil {
 			t.Error(err)

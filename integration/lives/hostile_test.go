@@ -30,13 +30,13 @@ func TestHostileServers(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.Write("bad.yaml", "version: 1\nname: bad\nimage: "+archive+"\nprofile: go\nresources: {memory: 64MiB, cpu: 1, pids: 48}\nfiles: [{tmpfs: /tmp, size: 8MiB}]\ntimeouts: {call: 3s}\n"+
-		"tools: {deaf: {risk: low}, bomb: {risk: low}, detach: {risk: low}, fill: {risk: low}, litter: {risk: low}, shout: {risk: low}, mutter: {risk: low}, ignore: {risk: low}, drip: {risk: low}, spin: {risk: low}}\n")
+		"tools: {deaf: {risk: low}, bomb: {risk: low}, detach: {risk: low}, fill: {risk: low}, litter: {risk: low}, shout: {risk: low}, mutter: {risk: low}, ignore: {risk: low}, drip: {risk: low}, spin: {risk: low}, hammer: {risk: low}}\n")
 	d.Must("lock", "bad.yaml")
 	calm := p99(t, quiet)
 	for _, row := range []struct {
 		tool string
 		n    int
-	}{{"deaf", 8}, {"bomb", 0}, {"detach", 8}, {"fill", 4096}, {"litter", 0}, {"shout", 0}, {"mutter", 0}, {"ignore", 0}, {"drip", 50}, {"spin", 8}} {
+	}{{"deaf", 8}, {"bomb", 0}, {"detach", 8}, {"fill", 4096}, {"litter", 0}, {"shout", 0}, {"mutter", 0}, {"ignore", 0}, {"drip", 50}, {"spin", 8}, {"hammer", 32}} {
 		t.Run(row.tool, func(t *testing.T) {
 			d.Must("start", "bad.yaml")
 			bad := connect(t, d, "bad")

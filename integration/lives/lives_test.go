@@ -51,8 +51,9 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// unruly writes and locks the server.yaml of an unruly server; more is added to it.
-func unruly(t *testing.T, d *harness.Daemon, name, more string) (file string) {
+// unruly writes and locks the server.yaml of an unruly server; more is added to it, and
+// tools to those that it has in any case.
+func unruly(t *testing.T, d *harness.Daemon, name, more string, tools ...string) (file string) {
 	t.Helper()
 	archive, err := image()
 	if err != nil {
@@ -67,10 +68,19 @@ tools:
   fork: {risk: low}
   end: {risk: low}
   wait: {risk: low}
-`)
+`+indented(tools))
 	d.Must("lock", file)
 	return file
 }
+
+func indented(lines []string) (out string) {
+	for _, l := range lines {
+		out += "  " + l + "\n"
+	}
+	return out
+}
+
+func itoa(n int) string { return fmt.Sprint(n) }
 
 // record is what the tests look at of a record.
 type record struct {

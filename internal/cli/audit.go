@@ -66,7 +66,7 @@ func (a *App) showRecord(w io.Writer, r *audit.Record) {
 		if r.Verdict != mcprun.Allow {
 			kind = a.colour(red, kind)
 		}
-	case audit.TypeRefuse, audit.TypeKill, audit.TypeAccessDenied, audit.TypeToolChange, audit.TypeStrain:
+	case audit.TypeRefuse, audit.TypeKill, audit.TypeAccessDenied, audit.TypeToolChange, audit.TypeStrain, audit.TypeSyscall:
 		kind = a.colour(red, kind)
 	case audit.TypeCall:
 		kind = a.colour(green, kind)
@@ -77,6 +77,12 @@ func (a *App) showRecord(w io.Writer, r *audit.Record) {
 			what += ":" + r.Detail["port"]
 		}
 		what += lock.Visible(r.Detail["path"])
+	}
+	if r.Type == audit.TypeSyscall {
+		what += " " + r.Detail["call"]
+		if args := r.Detail["args"]; args != "" {
+			what += "(" + lock.Visible(args) + ")"
+		}
 	}
 	line := fmt.Sprintf("%6d %s %-8s %s", r.Seq, r.Time.Format("15:04:05.000"), kind, what)
 	for _, f := range []struct{ k, v string }{

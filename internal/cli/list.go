@@ -97,6 +97,9 @@ func (a *App) showInspection(w io.Writer, in *control.Inspection) {
 	for _, u := range in.Uses {
 		row("uses", "%s", useText(u))
 	}
+	if n := len(in.Denied); n > 0 {
+		row("refused", "%s of system calls, see: mcprun profile denials %s", kinds(n), in.Name)
+	}
 	for _, m := range in.Mounts {
 		row("mount", "%s", m)
 	}

@@ -38,6 +38,7 @@ const (
 	OpPage      Op = "page"      // an address of the approval page
 	OpWebhook   Op = "webhook"   // a trial message to approval.webhook
 	OpEgress    Op = "egress"    // what a server reached or tried to reach
+	OpDenials   Op = "denials"   // what a server's profile refused
 	OpConnect   Op = "connect"
 	OpPause     Op = "pause" // have a server's processes stand still
 	OpResume    Op = "resume"
@@ -110,6 +111,7 @@ type Result struct {
 	Inspect   *Inspection    `json:"inspect,omitzero"`
 	Lock      []byte         `json:"lock,omitzero"`
 	Egress    *Egress        `json:"egress,omitzero"`
+	Denials   *Denials       `json:"denials,omitzero"`
 	Ceilings  *Ceilings      `json:"ceilings,omitzero"`
 
 	Authenticators []Authenticator `json:"authenticators,omitzero"`
@@ -194,7 +196,8 @@ type Inspection struct {
 	Syscalls  int               `json:"syscalls"`
 	Filter    int               `json:"filterInstructions"`
 	Resources map[string]string `json:"resources"`
-	Uses      []ContainerUse    `json:"uses,omitzero"` // of these, while it runs
+	Uses      []ContainerUse    `json:"uses,omitzero"`   // of these, while it runs
+	Denied    []DeniedCall      `json:"denied,omitzero"` // system calls that the profile refused
 	Mounts    []string          `json:"mounts"`
 	Network   string            `json:"network"`
 	Egress    []string          `json:"egress,omitzero"`      // the rules, as server.yaml has them
@@ -234,6 +237,30 @@ type ToolPolicy struct {
 	Risk  string          `json:"risk"`
 	State string          `json:"state"` // granted, withheld, not granted, killed
 	Why   string          `json:"why,omitzero"`
+}
+
+// Denials are the system calls that one server's profile refused.
+type Denials struct {
+	Server  mcprun.ServerName `json:"server"`
+	Profile string            `json:"profile,omitzero"`
+	File    string            `json:"file,omitzero"` // of the profile, if it is an own one
+	Calls   []DeniedCall      `json:"calls"`
+}
+
+// DeniedCall is one kind of refusal: a call with the arguments that tell what was tried,
+// by one program, since the daemon started or the profile was changed.
+type DeniedCall struct {
+	Call       string            `json:"call"` // "" for all beyond a bound, counted together
+	Args       string            `json:"args,omitzero"`
+	PointingTo string            `json:"pointingTo,omitzero"` // strings, as the first one had them in its memory
+	Program    string            `json:"program,omitzero"`
+	Rule       string            `json:"rule"`
+	Why        string            `json:"why"`
+	Add        string            `json:"add,omitzero"` // an entry for allow: of an own profile
+	Count      int64             `json:"count"`
+	First      time.Time         `json:"first"`
+	Last       time.Time         `json:"last"`
+	Tools      []mcprun.ToolName `json:"tools,omitzero"` // that were being called
 }
 
 // Egress is where one server went and tried to go.

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"golang.org/x/time/rate"
 
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/approval"
@@ -69,20 +70,21 @@ type Daemon struct {
 	rt       *runtime.Runtime
 	stop     context.CancelFunc
 
-	desk     *approval.Desk
-	factors  *factors.Book
-	limits   *limits.Limiter
-	mode     egress.Mode // how connections reach us on this host
-	seen     *egress.Seen
-	resolver egress.Resolver
-	own      ownAddresses
-	issued   credentials.Issued
-	lives    atomic.Uint64 // that placeholders were made for
-	pasts    pasts
-	page     page
-	law      law
-	orders   orders
-	chat     *notify.Sender // tells approval.webhook
+	desk        *approval.Desk
+	factors     *factors.Book
+	limits      *limits.Limiter
+	mode        egress.Mode // how connections reach us on this host
+	seen        *egress.Seen
+	refusedPace *rate.Limiter // of system calls, over all servers
+	resolver    egress.Resolver
+	own         ownAddresses
+	issued      credentials.Issued
+	lives       atomic.Uint64 // that placeholders were made for
+	pasts       pasts
+	page        page
+	law         law
+	orders      orders
+	chat        *notify.Sender // tells approval.webhook
 
 	mu      sync.Mutex
 	servers map[mcprun.ServerName]*server
@@ -104,7 +106,7 @@ func Run(ctx context.Context, opts Options, ready func()) error {
 	hangup := make(chan os.Signal, 1) // from here on, since a hang-up would end the process
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	d := &Daemon{opts: opts, stop: stop, servers: make(map[mcprun.ServerName]*server), seen: egress.NewSeen(), resolver: &net.Resolver{PreferGo: true}}
+	d := &Daemon{opts: opts, stop: stop, servers: make(map[mcprun.ServerName]*server), seen: egress.NewSeen(), refusedPace: newRefusedPace(), resolver: &net.Resolver{PreferGo: true}}
 	if err := raiseFiles(); err != nil {
 		opts.Log.Warn("few files can be open at a time, and connections of many servers may have to wait; raise it with LimitNOFILE= or ulimit -Hn", "err", err)
 	}

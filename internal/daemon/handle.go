@@ -87,6 +87,8 @@ func (d *Daemon) do(ctx context.Context, c *control.Call) (*control.Result, erro
 		return d.tryWebhook(ctx, c)
 	case control.OpEgress:
 		return d.egress(c)
+	case control.OpDenials:
+		return d.denials(c)
 	case control.OpSetResources:
 		return d.setResources(c)
 	case control.OpPause:
@@ -376,6 +378,11 @@ func (d *Daemon) inspect(c *control.Call) (*control.Result, error) {
 		return nil, err
 	}
 	in.Syscalls, in.Filter = len(def.profile.Calls(goruntime.GOARCH)), info.Instructions
+	s.mu.Lock()
+	if s.denied != nil {
+		in.Denied = deniedCalls(s.denied)
+	}
+	s.mu.Unlock()
 	if run != nil {
 		in.HostIDs = fmt.Sprintf("%d-%d", run.inst.IDBase, run.inst.IDBase+65535)
 		in.Policy = d.toolPolicies(s, run)

@@ -23,6 +23,7 @@ import (
 	"github.com/mcprun/mcprun/lock"
 	"github.com/mcprun/mcprun/manifest"
 	"github.com/mcprun/mcprun/profiles"
+	"github.com/mcprun/mcprun/profiles/denials"
 	"github.com/mcprun/mcprun/runtime"
 )
 
@@ -44,9 +45,11 @@ type server struct {
 	coming []mcprun.Label     // of what it starts
 
 	crashes    limits.Crashes
-	retry      time.Time // when a crashed one may come back
-	foreground bool      // of mcprun run: it does not come back
-	waking     *waking   // the start that calls wait for
+	retry      time.Time    // when a crashed one may come back
+	foreground bool         // of mcprun run: it does not come back
+	waking     *waking      // the start that calls wait for
+	denied     *denials.Log // system calls refused by the profile of deniedBy
+	deniedBy   mcprun.Digest
 }
 
 // definition is what a start request brought, read and checked.
@@ -66,8 +69,11 @@ type running struct {
 	done chan struct{} // closed when it is cleaned up
 	once sync.Once
 
-	strain strain
-	res    atomic.Pointer[manifest.Resources] // what its container may use now
+	strain   strain
+	profile  *profiles.Profile
+	denied   *denials.Log                       // system calls that it refused
+	refusing chan struct{}                      // closed when none can come any more
+	res      atomic.Pointer[manifest.Resources] // what its container may use now
 
 	judging sync.Mutex   // guards what follows, and the order in which policies are set
 	base    *gate.Policy // of server.yaml, its pins and the ceilings
@@ -266,7 +272,7 @@ func handedOver(m *manifest.Server) []string {
 func (s *server) launch(ctx context.Context, id string, def *definition, image runtime.Image, networked bool) (*running, upstream.Greeting, *lock.File, error) {
 	ctx, cancel := context.WithTimeout(ctx, def.m.Timeouts.Start)
 	defer cancel()
-	run := &running{life: s.front.NewLife(id), done: make(chan struct{})}
+	run := &running{life: s.front.NewLife(id), done: make(chan struct{}), refusing: make(chan struct{}), profile: def.profile, denied: s.denialsOf(def.profile)}
 	run.res.Store(&def.m.Resources)
 	plan := runtime.Plan{ID: id, Server: def.m, Base: filepath.Dir(def.file), Image: image, Profile: def.profile}
 	strained := make(chan struct{}, 1)
@@ -283,6 +289,7 @@ func (s *server) launch(ctx context.Context, id string, def *definition, image r
 		return nil, upstream.Greeting{}, nil, errors.Join(err, run.net.end(err))
 	}
 	run.inst = inst
+	go s.watchRefused(run)
 	run.life.Gone = func() error { return s.gone(run) }
 	run.life.Strained = func(f front.Flight, t time.Time) string { return s.strainedSince(run, f, t) }
 	go s.log.consume(inst.Stderr)
@@ -484,6 +491,8 @@ func (d *Daemon) end(s *server, run *running, cause error) {
 		if err := run.inst.Clean(context.Background()); err != nil {
 			d.opts.Log.Error("cleaning up", "instance", run.inst.ID, "err", err)
 		}
+		<-run.refusing // its listener is closed
+		s.flushRefused(run)
 		rec := &audit.Record{Type: audit.TypeStop, Server: s.name, Instance: run.inst.ID, Outcome: "ended", Reason: cause.Error()}
 		words := s.lastWords()
 		s.mu.Lock()

@@ -3,11 +3,10 @@
 // Package bpf turns an OCI seccomp value into the filter that the kernel runs,
 // with libseccomp, in the way that runc 1.5 does.
 //
-// It is the one package that imports libseccomp. It loads nothing: runc loads
-// the filter of a container. What it does NOT show: runc puts a few
-// instructions of its own in front, which answer ENOSYS to every call newer
-// than the newest one named; and runc on another machine may be linked with
-// another libseccomp, which knows more or fewer names.
+// It is the one package that imports libseccomp. It loads nothing: mcprun-init puts
+// itself, and so the server, under a Program, and the Listener of it tells of the calls
+// that are refused. What it does NOT decide: which calls are refused, which is the
+// profile's; and libseccomp on another machine may know more or fewer names.
 package bpf
 
 import (
@@ -68,6 +67,11 @@ func build(s *specs.LinuxSeccomp) (filter *libseccomp.ScmpFilter, unknown []stri
 	if err != nil {
 		return nil, nil, fmt.Errorf("default action: %w", err)
 	}
+	return buildOn(s, fallback)
+}
+
+// buildOn is build with another answer to what no rule names.
+func buildOn(s *specs.LinuxSeccomp, fallback libseccomp.ScmpAction) (filter *libseccomp.ScmpFilter, unknown []string, err error) {
 	if filter, err = libseccomp.NewFilter(fallback); err != nil {
 		return nil, nil, err
 	}

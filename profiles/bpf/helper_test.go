@@ -6,11 +6,15 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"runtime"
 	"syscall"
 	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/mcprun/mcprun/profiles"
 )
@@ -33,6 +37,11 @@ func TestMain(m *testing.M) {
 		}
 		fmt.Fprintln(os.Stderr, "helper:", err)
 		os.Exit(125)
+	case "answer": // PROFILE: of its parent; see enter
+		if err := answer(os.Args[1]); err != nil {
+			fmt.Fprintln(os.Stderr, "helper:", err)
+			os.Exit(125)
+		}
 	case "try": // PROFILE, attempts as JSON on stdin
 		if err := tryAll(os.Args[1]); err != nil {
 			fmt.Fprintln(os.Stderr, "helper:", err)
@@ -41,29 +50,120 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// enter puts this process under the profile.
+// enter puts this process under the profile, as mcprun-init does, with a child that
+// answers what is refused, as the daemon does.
 func enter(profile string) error {
 	if profile == unfiltered {
 		return nil
 	}
-	p, err := profiles.Load(profile)
+	p, err := programOf(profile)
 	if err != nil {
 		return err
 	}
-	s, err := p.Seccomp(runtime.GOARCH)
+	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	filter, _, err := build(s)
+	child := exec.Command(self, profile)
+	child.Env, child.Stderr = append(os.Environ(), helperEnv+"=answer"), os.Stderr
+	to, err := child.StdinPipe()
 	if err != nil {
+		return err
+	}
+	from, err := child.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := child.Start(); err != nil {
 		return err
 	}
 	runtime.LockOSThread() // no_new_privs is a property of a thread
-	const prSetNoNewPrivs = 38
-	if _, _, errno := syscall.RawSyscall6(syscall.SYS_PRCTL, prSetNoNewPrivs, 1, 0, 0, 0, 0); errno != 0 {
-		return fmt.Errorf("setting no_new_privs: %w", errno)
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("setting no_new_privs: %w", err)
 	}
-	return filter.Load()
+	prog := unix.SockFprog{Len: uint16(len(p.Filter) / instructionSize), Filter: (*unix.SockFilter)(unsafe.Pointer(&p.Filter[0]))}
+	const flags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+	fd, _, errno := unix.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(&prog)))
+	if errno != 0 {
+		return fmt.Errorf("loading the filter: %w", errno)
+	}
+	if _, err := fmt.Fprintln(to, fd); err != nil {
+		return err
+	}
+	if _, err := io.ReadFull(from, make([]byte, 1)); err != nil {
+		return fmt.Errorf("waiting for the one who answers: %w", err)
+	}
+	return unix.Close(int(fd))
+}
+
+func programOf(profile string) (*Program, error) {
+	p, err := profiles.Load(profile)
+	if err != nil {
+		return nil, err
+	}
+	s, err := p.Seccomp(runtime.GOARCH)
+	if err != nil {
+		return nil, err
+	}
+	return NewProgram(s)
+}
+
+// toldEnv names a file for what the one who answers was told of, a line a call. With
+// leaveEnv it goes away after the first.
+const (
+	toldEnv  = "BPF_TEST_TOLD"
+	leaveEnv = "BPF_TEST_LEAVE"
+)
+
+// answer refuses the calls of its parent until that is gone.
+func answer(profile string) error {
+	p, err := programOf(profile)
+	if err != nil {
+		return err
+	}
+	var theirs int
+	if _, err := fmt.Scanln(&theirs); err != nil {
+		return err
+	}
+	pidfd, err := unix.PidfdOpen(os.Getppid(), 0)
+	if err != nil {
+		return err
+	}
+	fd, err := unix.PidfdGetfd(pidfd, theirs, 0)
+	if err != nil {
+		return err
+	}
+	l, err := NewListener(fd)
+	if err != nil {
+		return err
+	}
+	os.Stdout.Write([]byte{1})
+	told := io.Discard
+	if path := os.Getenv(toldEnv); path != "" {
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		if err != nil {
+			return err
+		}
+		told = f
+	}
+	for {
+		if err := l.Wait(); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		c, ok, err := l.Next()
+		if err != nil || !ok {
+			continue
+		}
+		fmt.Fprintln(told, p.Name(c.Number), c.Args[0], c.Args[1])
+		if err := l.Refuse(c, p.Refusal(c.Number)); err != nil {
+			return err
+		}
+		if os.Getenv(leaveEnv) != "" {
+			return l.Close()
+		}
+	}
 }
 
 // attempt is one system call; arguments not given are zero.

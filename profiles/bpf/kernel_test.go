@@ -37,8 +37,8 @@ func numberOf(t *testing.T, name string) uintptr {
 }
 
 // Each refused call gets all ones for arguments: without a filter the kernel
-// says what is wrong with them, or that it lacks the call, or it succeeds at
-// nothing; with a filter the answer is EPERM before the kernel looks.
+// says what is wrong with them, or it succeeds at nothing; with a filter the answer is
+// EPERM before the kernel looks or, of a call newer than the profile knows, ENOSYS.
 func TestNeverCallsAreRefusedByTheKernel(t *testing.T) {
 	never, err := profiles.Never()
 	if err != nil {
@@ -58,11 +58,24 @@ func TestNeverCallsAreRefusedByTheKernel(t *testing.T) {
 	}
 	for _, profile := range profiles.Names() {
 		for i, got := range try(t, profile, attempts) {
-			if got != syscall.EPERM {
-				t.Errorf("%s under %s answers %v (%d), want EPERM", names[i], profile, got, int(got))
+			if want := refusal(t, profile, attempts[i]); got != want {
+				t.Errorf("%s under %s answers %v (%d), want %v", names[i], profile, got, int(got), want)
+			}
+			if got == control[i] && got != syscall.ENOSYS {
+				t.Errorf("%s under %s answers %v, as without a filter", names[i], profile, got)
 			}
 		}
 	}
+}
+
+// refusal is the answer to an attempt that a profile refuses.
+func refusal(t *testing.T, profile string, a attempt) syscall.Errno {
+	t.Helper()
+	p, err := programOf(profile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.Refusal(int(a.Number))
 }
 
 // argumentCases are calls that depend on their arguments. Where refused is 0
@@ -182,8 +195,11 @@ func TestArgumentsAreJudgedByTheKernel(t *testing.T) {
 		for i, got := range try(t, profile, attempts) {
 			c := cases[i]
 			want := c.refused
-			if want == 0 {
+			switch want {
+			case 0:
 				want = control[i]
+			case syscall.EPERM:
+				want = refusal(t, profile, attempts[i])
 			}
 			if got != want {
 				t.Errorf("%s: %s (%s): %v, want %v; without a filter %v", profile, c.name, c.reason, got, want, control[i])

@@ -46,6 +46,8 @@ var tools = []struct {
 	{"mutter", "Write to stderr without end", mutter},
 	{"ignore", "Read no more requests", ignore},
 	{"drip", "Answer one byte every n milliseconds", drip},
+	{"hammer", "Make a system call that is refused, from n threads without end", hammer},
+	{"backdoor", "Try what a back door would, and say what came of it", backdoor},
 	{"spin", "Use all the processor time that there is, with n threads", spin},
 }
 

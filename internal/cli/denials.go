@@ -1,0 +1,130 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"path"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/internal/control"
+	"github.com/mcprun/mcprun/lock"
+)
+
+func (a *App) denialsCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "denials NAME", Short: "show the system calls that a server's profile refused", Args: cobra.ExactArgs(1),
+		Long: "Show each kind of system call that a server's profile refused since the daemon started: how often, by which program,\nduring a call of which tool, why, and what would allow it. Most programs go on without: look here when one does not work.",
+		RunE: func(_ *cobra.Command, args []string) error {
+			name, err := nameOf(args[0])
+			if err != nil {
+				return err
+			}
+			res, err := a.do(control.Request{Op: control.OpDenials, Server: name})
+			if err != nil {
+				return err
+			}
+			return a.print(res.Denials, func(w io.Writer) { a.showDenials(w, res.Denials) })
+		},
+	}
+}
+
+func (a *App) showDenials(w io.Writer, d *control.Denials) {
+	if len(d.Calls) == 0 {
+		fmt.Fprintf(a.Err, "mcprun: profile %s has refused %s nothing since the daemon started\n", d.Profile, d.Server)
+		return
+	}
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "SYSTEM CALL\tTIMES\tPROGRAM\tDURING\tFIRST\tLAST\tCAN BE ALLOWED")
+	for _, c := range d.Calls {
+		can := "yes"
+		if c.Add == "" {
+			can = a.colour(red, "no")
+		}
+		fmt.Fprintf(tw, "%s\t%d\t%s\t%s\t%s\t%s\t%s\n", deniedCall(c), c.Count, orDash(programName(c.Program)), orDash(toolNames(c.Tools)), ago(c.First), ago(c.Last), can)
+	}
+	tw.Flush()
+	for _, why := range deniedWhys(d.Calls) {
+		fmt.Fprintln(w, why)
+	}
+	if adds := deniedAdds(d.Calls); len(adds) > 0 {
+		fmt.Fprintf(a.Err, "mcprun: hint: a program may try these and do without. Where it does not, %s\n", allowing(d, adds))
+	}
+}
+
+// deniedCall is a refused call as C writes it.
+func deniedCall(c control.DeniedCall) string {
+	if c.Call == "" {
+		return "(more kinds, together)"
+	}
+	text := c.Call + "(" + c.Args
+	if c.PointingTo != "" {
+		if c.Args != "" {
+			text += ", "
+		}
+		text += clipText(lock.Visible(c.PointingTo))
+	}
+	return text + ")"
+}
+
+// deniedWhys says once why each call is refused.
+func deniedWhys(calls []control.DeniedCall) []string {
+	var out []string
+	seen := map[string]bool{}
+	for _, c := range calls {
+		if !seen[c.Call] {
+			seen[c.Call] = true
+			out = append(out, fmt.Sprintf("  %s: %s", orDash(c.Call), lock.Visible(c.Why)))
+		}
+	}
+	return out
+}
+
+// deniedAdds are the entries of an own profile that would allow what was refused, once each.
+func deniedAdds(calls []control.DeniedCall) []string {
+	var out []string
+	seen := map[string]bool{}
+	for _, c := range calls {
+		if c.Add != "" && !seen[c.Add] {
+			seen[c.Add] = true
+			out = append(out, c.Add)
+		}
+	}
+	return out
+}
+
+// allowing says what to write for a server to be allowed these.
+func allowing(d *control.Denials, adds []string) string {
+	lines := "  " + strings.ReplaceAll(strings.TrimRight(strings.Join(adds, ""), "\n"), "\n", "\n  ")
+	if d.File != "" {
+		return fmt.Sprintf("put the lines that it needs into allow of %s, each with its reason:\n%s", d.File, lines)
+	}
+	file := "./" + string(d.Server) + "-profile.yaml"
+	return fmt.Sprintf("write %s with the lines that it needs, each with its reason:\nversion: 1\nname: %s-own\nextends: %s\nallow:\n%s\nand in server.yaml: profile: %s", file, d.Server, d.Profile, lines, file)
+}
+
+func toolNames(tools []mcprun.ToolName) string {
+	var out []string
+	for _, t := range tools {
+		out = append(out, string(t))
+	}
+	return strings.Join(out, " ")
+}
+
+// programName is the last part of a program's path.
+func programName(p string) string {
+	if p == "" {
+		return ""
+	}
+	return lock.Visible(path.Base(p))
+}
+
+func kinds(n int) string {
+	if n == 1 {
+		return "1 kind"
+	}
+	return fmt.Sprintf("%d kinds", n)
+}

@@ -1,0 +1,130 @@
+package runtime
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	goruntime "runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/mcprun/mcprun/profiles"
+	"github.com/mcprun/mcprun/profiles/bpf"
+)
+
+// compile makes the filter of a profile for this machine.
+func compile(p *profiles.Profile) (*bpf.Program, error) {
+	s, err := p.Seccomp(goruntime.GOARCH)
+	if err != nil {
+		return nil, err
+	}
+	return bpf.NewProgram(s)
+}
+
+// fenceDeadline bounds the exchange with mcprun-init, which has nothing to wait for.
+const fenceDeadline = 10 * time.Second
+
+// fence has the container's first process put itself under the filter, takes the
+// filter's listener, and lets the process start the server. The process is mcprun-init,
+// in which nothing of the image has run yet; that it went under a filter, with all of its
+// threads, is read from the kernel and not believed.
+//
+// The OCI runtime does not load the filter, since it can tell only of calls that are named
+// one by one, without a look at their arguments: no socket family, no ioctl.
+func (i *Instance) fence(ctx context.Context, conn *net.UnixConn, filter *bpf.Program) (_ *Refused, err error) {
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	conn.SetDeadline(time.Now().Add(fenceDeadline))
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("putting the container under its seccomp filter: %w", errors.Join(err, ctx.Err()))
+		}
+	}()
+	message := binary.LittleEndian.AppendUint32(nil, uint32(len(filter.Filter)))
+	if _, err := conn.Write(append(message, filter.Filter...)); err != nil {
+		return nil, err
+	}
+	var fd uint32
+	if err := binary.Read(conn, binary.LittleEndian, &fd); err != nil {
+		return nil, i.fenceFailed(err)
+	}
+	// Fetched and not sent: a profile may refuse to send descriptors.
+	own, err := unix.PidfdGetfd(i.pidfd, int(fd), 0)
+	if err != nil {
+		return nil, fmt.Errorf("taking its listener: %w", err)
+	}
+	listener, err := bpf.NewListener(own)
+	if err != nil {
+		return nil, err
+	}
+	if err := underFilter(i.pid); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	if _, err := conn.Write([]byte{1}); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	return &Refused{listener, filter}, nil
+}
+
+// fenceFailed says why mcprun-init went away: it writes that to its stderr.
+func (i *Instance) fenceFailed(err error) error {
+	if !errors.Is(err, io.EOF) {
+		return err
+	}
+	i.Stderr.SetReadDeadline(time.Now().Add(time.Second))
+	defer i.Stderr.SetReadDeadline(time.Time{})
+	words, _ := io.ReadAll(io.LimitReader(i.Stderr, 1024))
+	if text := strings.TrimSpace(string(words)); text != "" {
+		return errors.New(text)
+	}
+	return errors.New("its first process is gone")
+}
+
+// underFilter reads from the kernel that every thread of a process is under exactly one
+// filter and can gain no privileges.
+func underFilter(pid int) error {
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	if err != nil || len(tasks) == 0 {
+		return fmt.Errorf("the threads of process %d cannot be listed: %w", pid, err)
+	}
+	want := map[string]string{"NoNewPrivs": "1", "Seccomp": "2", "Seccomp_filters": "1"}
+	for _, task := range tasks {
+		got, err := statusOf(task)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // a thread that has ended
+		}
+		if err != nil {
+			return err
+		}
+		for key, value := range want {
+			if got[key] != value {
+				return fmt.Errorf("%s: %s is %q, not %s", task, key, got[key], value)
+			}
+		}
+	}
+	return nil
+}
+
+// statusOf reads a status file of proc(5).
+func statusOf(path string) (map[string]string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	out := map[string]string{}
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		key, value, _ := strings.Cut(lines.Text(), ":")
+		out[key] = strings.TrimSpace(value)
+	}
+	return out, lines.Err()
+}

@@ -1,0 +1,53 @@
+package runtime
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+
+	"github.com/mcprun/mcprun/profiles/bpf"
+)
+
+// Refused tells of the system calls of one container that its profile refuses, and
+// answers them.
+type Refused struct {
+	*bpf.Listener
+	filter *bpf.Program
+}
+
+// Name is the call with this number.
+func (r *Refused) Name(number int) string { return r.filter.Name(number) }
+
+// Refuse answers a call as its profile does.
+func (r *Refused) Refuse(c bpf.Call) error { return r.Listener.Refuse(c, r.filter.Refusal(c.Number)) }
+
+// maxText bounds what is read of a server's memory, and of the path of its program, to be
+// shown to people.
+const maxText = 256
+
+// Program is the path, in the container, of the program whose thread waits for an answer;
+// "" if it is gone. It is what the server chose to be called.
+func (r *Refused) Program(c bpf.Call) string {
+	path, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", c.Pid))
+	if err != nil || !r.Waits(c) {
+		return ""
+	}
+	return path[:min(len(path), maxText)]
+}
+
+// Text reads the string that an argument of a waiting call points to. The server can change
+// it at any time: it is for people to look at, and nothing is decided by it.
+func (r *Refused) Text(c bpf.Call, arg int) string {
+	mem, err := os.Open(fmt.Sprintf("/proc/%d/mem", c.Pid))
+	if err != nil {
+		return ""
+	}
+	defer mem.Close()
+	text := make([]byte, maxText)
+	n, _ := mem.ReadAt(text, int64(c.Args[arg])) // short at the end of a mapping
+	if !r.Waits(c) {
+		return ""
+	}
+	before, _, _ := bytes.Cut(text[:max(n, 0)], []byte{0})
+	return string(before)
+}
