@@ -5,7 +5,11 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/profiles"
@@ -299,9 +303,21 @@ func readKnown(n node, arg profiles.Argument) (profiles.Value, problem) {
 	return v, problem{}
 }
 
-// readJSONProfile reads the JSON of the built-in profiles.
+// readJSONProfile reads the JSON of the built-in profiles, and that of OCI runtimes.
 func readJSONProfile(filename string, data []byte, r *report) profiles.Own {
 	r.where[""] = place{pos: pos{1, 1}}
+	jsonPlaces(data, r)
+	if profiles.IsOCI(data) {
+		own, faults := profiles.ParseOCI(data, profileName(filename))
+		for _, f := range faults {
+			if f.Path == "" {
+				r.syntax(pos{1, 1}, f.What, f.Fix)
+				continue
+			}
+			r.fail(f.Path, f.Fix, "%s", f.What)
+		}
+		return own
+	}
 	own, err := profiles.ParseJSON(data)
 	if err != nil {
 		r.stopped = true
@@ -309,10 +325,33 @@ func readJSONProfile(filename string, data []byte, r *report) profiles.Own {
 			r.syntax(pos{1, 1}, strings.TrimRight(line, "\n"), "")
 		}
 	}
-	if own.Name == "" {
-		own.Name = profileName(filename)
-	}
 	return own
+}
+
+// jsonPlaces remembers where each value of a JSON text stands, as far as it is JSON.
+func jsonPlaces(data []byte, r *report) {
+	lines, read := 1, 0
+	d := jsontext.NewDecoder(bytes.NewReader(data))
+	for range MaxTokens {
+		if _, err := d.ReadToken(); err != nil {
+			return
+		}
+		end := int(d.InputOffset())
+		lines += bytes.Count(data[read:end], []byte("\n"))
+		read = end
+		path := ""
+		for part := range d.StackPointer().Tokens() {
+			if n, err := strconv.Atoi(part); err == nil && path != "" {
+				path += fmt.Sprintf("[%d]", n)
+			} else {
+				path = join(path, keyName(part))
+			}
+		}
+		if _, ok := r.where[path]; !ok && path != "" {
+			col := utf8.RuneCount(data[bytes.LastIndexByte(data[:end], '\n')+1 : end])
+			r.where[path] = place{pos{lines, max(1, col)}, path}
+		}
+	}
 }
 
 // profileName makes a name of a file's.

@@ -162,6 +162,8 @@ func FuzzParseProfile(f *testing.F) {
 	}
 	f.Add([]byte(ownProfile("allow:\n  - calls: [clone]\n    where: [{arg: flags, mask: \"0x7e020000\", any: {none: 0}}]\n" + why)))
 	f.Add([]byte(ownProfile("deny:\n  - calls: [ioctl]\n" + why + "allow:\n  - calls: [ioctl]\n    where: [{arg: request, any: [TCGETS]}]\n" + why)))
+	f.Add([]byte(`{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["read","openat","chown32"],"action":"SCMP_ACT_ALLOW"},{"names":["socket"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":1,"op":"SCMP_CMP_EQ"}]}]}`))
+	f.Add([]byte(`{"version":1,"name":"own","extends":"strict","groups":[{"reason":"a test","calls":["mlock"]}]}`))
 	never, err := profiles.Never()
 	if err != nil {
 		f.Fatal(err)

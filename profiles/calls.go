@@ -43,7 +43,13 @@ func readCallTable() map[string]callNumbers {
 	return out
 }
 
-// only is the one architecture that has a call; empty if all do.
+// elsewhere says whether a name is that of a call which only other machines have.
+func elsewhere(name string) bool {
+	n, ok := callTable()[name]
+	return ok && len(n) == 0
+}
+
+// only is the one architecture that has a call; empty if all do, or none.
 func (n callNumbers) only() string {
 	if len(n) == 1 {
 		for goarch := range n {
@@ -53,8 +59,10 @@ func (n callNumbers) only() string {
 	return ""
 }
 
-// CallNames lists every system call that is known, sorted.
-func CallNames() []string { return slices.Sorted(maps.Keys(callTable())) }
+// CallNames lists every system call that the machines have which profiles are for, sorted.
+func CallNames() []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(callTable())), elsewhere)
+}
 
 // Number is the number of a call on goarch.
 func Number(call, goarch string) (int, bool) {

@@ -18,6 +18,7 @@ type Own struct {
 	File    string // what people find it by
 	Deny    []Entry
 	Allow   []Entry
+	Notes   []string // what was read and has no effect
 }
 
 // Entry is one line of allow or deny.
@@ -28,7 +29,23 @@ type Entry struct {
 	Answer Answer // of a denied call, in place of EPERM
 	Reason string
 	Path   string // what faults call it, e.g. allow[2]
-	Line   int    // in the file; 0 if not known
+	Key    string // what its calls stand under; empty: calls
+
+	written []string // the calls as the file lists them, where that is more
+	Line    int      // in the file; 0 if not known
+}
+
+// call is what faults call one of the calls, e.g. allow[2].calls[0].
+func (e Entry) call(name string) string {
+	key := e.Key
+	if key == "" {
+		key = "calls"
+	}
+	written := e.written
+	if written == nil {
+		written = e.Calls
+	}
+	return fmt.Sprintf("%s.%s[%d]", e.Path, key, slices.Index(written, name))
 }
 
 // Fault is one thing that is wrong in an own profile.
@@ -61,7 +78,7 @@ func (o Own) Build() (*Profile, []Fault) {
 	if len(b.faults) > 0 {
 		return nil, b.faults
 	}
-	p := &Profile{name: o.Name, about: o.About, extends: o.Extends, file: o.File, own: true, rules: append(b.base, b.added...), denied: b.denied}
+	p := &Profile{name: o.Name, about: o.About, extends: o.Extends, file: o.File, own: true, rules: append(b.base, b.added...), denied: b.denied, notes: o.Notes}
 	if err := checkRules(p.rules); err != nil {
 		return nil, []Fault{{Path: "allow", What: err.Error()}}
 	}
@@ -119,8 +136,9 @@ func (b *builder) names() {
 	}
 }
 
-// entry judges what allow and deny have in common, and says whether it can be used.
-func (b *builder) entry(e Entry) bool {
+// entry judges what allow and deny have in common, and returns the calls that can be
+// judged further.
+func (b *builder) entry(e Entry) []string {
 	before := len(b.faults)
 	if strings.TrimSpace(e.Reason) == "" {
 		b.fault(e.Path+".reason", "say what needs it, and why that is harmless; whoever reviews the profile has only this", "no reason is given")
@@ -137,45 +155,47 @@ func (b *builder) entry(e Entry) bool {
 	if e.Answer != "" && e.Answer.Errno() == 0 {
 		b.fault(e.Path+".answer", fmt.Sprintf("write %s or %s, or leave it out for EPERM", ENOSYS, EOPNOTSUPP), "answer %q is not %s or %s", e.Answer, ENOSYS, EOPNOTSUPP)
 	}
-	for _, call := range e.Calls {
-		b.name(e, call)
+	if e.Answer != "" && len(e.Where) > 0 {
+		b.fault(e.Path, "", "an answer holds for the whole call; leave out where")
 	}
-	return len(b.faults) == before
+	usable := len(b.faults) == before
+	var calls []string
+	for _, call := range e.Calls {
+		if b.name(e, call) && usable {
+			calls = append(calls, call)
+		}
+	}
+	return calls
 }
 
 // name refuses a name that no kernel knows: it would be skipped in silence, and what
 // was reviewed is not what holds.
-func (b *builder) name(e Entry, call string) {
-	if !isCallName(call) {
-		b.fault(e.Path+".calls", "names are those of the manual pages of section 2: write each by itself", "%q is not the name of a system call", call)
-		return
-	}
+func (b *builder) name(e Entry, call string) bool {
 	numbers, ok := b.known[call]
-	if !ok {
-		fix := "names are those of the manual pages of section 2"
-		if meant := Nearest(call); meant != "" {
-			fix = "did you mean " + meant + "?"
-		}
-		b.fault(e.Path+".calls", fix, "no system call %s is known", call)
-		return
+	_, here := numbers[e.Arch]
+	meant := Nearest(call)
+	switch at := e.call(call); {
+	case !isCallName(call):
+		b.fault(at, "names are those of the manual pages of section 2: write each by itself", "%q is not the name of a system call", call)
+	case !ok && meant != "":
+		b.fault(at, "did you mean "+meant+"?", "no system call %s is known", call)
+	case !ok:
+		b.fault(at, "names are those of the manual pages of section 2", "no system call %s is known", call)
+	case len(numbers) == 0:
+		b.fault(at, "take it out", "%s is a call of other machines than amd64 and arm64", call)
+	case e.Arch != "" && !here:
+		b.fault(at, "take it out", "%s has no call %s", e.Arch, call)
+	default:
+		return true
 	}
-	if _, has := numbers[e.Arch]; e.Arch != "" && !has {
-		b.fault(e.Path+".calls", "take it out", "%s has no call %s", e.Arch, call)
-	}
+	return false
 }
 
 // deny takes calls, or some of their arguments, out of the extended profile.
 func (b *builder) deny(e Entry) {
-	if !b.entry(e) {
-		return
-	}
-	if e.Answer != "" && len(e.Where) > 0 {
-		b.fault(e.Path, "", "an answer holds for the whole call; leave out where")
-		return
-	}
-	for _, call := range e.Calls {
+	for _, call := range b.entry(e) {
 		if call == "execve" && len(e.Where) == 0 {
-			b.fault(e.Path+".calls", "take it out", "without execve the server itself cannot be started")
+			b.fault(e.call(call), "take it out", "without execve the server itself cannot be started")
 			continue
 		}
 		r := b.rule(e, call, mcprun.Deny)
@@ -230,20 +250,17 @@ func (b *builder) narrow(e Entry, r Rule) {
 
 // allow adds calls, within what can be granted at all.
 func (b *builder) allow(e Entry) {
-	if !b.entry(e) {
-		return
-	}
 	if e.Answer != "" {
 		b.fault(e.Path, "take it out", "an answer is for calls that are denied")
 		return
 	}
-	for _, call := range e.Calls {
+	for _, call := range b.entry(e) {
 		b.allowOne(e, call)
 	}
 }
 
 func (b *builder) allowOne(e Entry, call string) {
-	at := e.Path + ".calls"
+	at := e.call(call)
 	if why, ok := b.never[call]; ok {
 		b.fault(at, "take it out; no file can allow it", "%s can be in no profile: %s", call, why)
 		return
@@ -262,7 +279,7 @@ func (b *builder) allowOne(e Entry, call string) {
 		if a := limit.alternatives(); a != "" {
 			fix = "can be allowed: " + a
 		}
-		b.fault(e.Path+".where", fix, "%s cannot be allowed so: %s", call, why)
+		b.fault(b.whereOf(e, call), fix, "%s cannot be allowed so: %s", call, why)
 		return
 	}
 	if have, ok := b.already(call, e.Where); ok {
@@ -278,6 +295,15 @@ func (b *builder) allowOne(e Entry, call string) {
 func (b *builder) judged(call string) bool {
 	_, bounded := b.bounds[call]
 	return bounded || b.guarded[call]
+}
+
+// whereOf is where to complain about the conditions of a call: at the call, where the
+// entry has none.
+func (b *builder) whereOf(e Entry, call string) string {
+	if len(e.Where) == 0 || e.Key != "" {
+		return e.call(call)
+	}
+	return e.Path + ".where"
 }
 
 // already names the profile that allows what is to be allowed.

@@ -44,6 +44,7 @@ type Profile struct {
 	own     bool
 	part    bool
 	rules   []Rule
+	notes   []string
 	denied  []Rule // what an own profile took out of the one that it extends
 	digest  mcprun.Digest
 }
@@ -205,3 +206,6 @@ func (p *Profile) Denied() []Rule {
 
 // File is where an own profile was read from.
 func (p *Profile) File() string { return p.file }
+
+// Notes say what an own profile's file has that has no effect.
+func (p *Profile) Notes() []string { return slices.Clone(p.notes) }

@@ -1,6 +1,7 @@
 // Command callnames writes profiles/tables/calls.txt: the names of system calls and
 // their numbers on both architectures, as golang.org/x/sys/unix has them from the
-// kernel's own headers. Run it after an update of that module:
+// kernel's own headers, and those that only other machines have. Run it after an update
+// of that module:
 //
 //	go run ./hack/callnames > profiles/tables/calls.txt
 //
@@ -36,8 +37,13 @@ func run() error {
 	}
 	dir, version, _ := strings.Cut(strings.TrimSpace(string(out)), " ")
 	numbers := map[string]map[string]string{}
-	for _, arch := range []string{"amd64", "arm64"} {
-		raw, err := os.ReadFile(filepath.Join(dir, "unix", "zsysnum_linux_"+arch+".go"))
+	files, err := filepath.Glob(filepath.Join(dir, "unix", "zsysnum_linux_*.go"))
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		arch := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(file), "zsysnum_linux_"), ".go")
+		raw, err := os.ReadFile(file)
 		if err != nil {
 			return err
 		}

@@ -194,13 +194,22 @@ func orStrict(name string) string {
 // againstBase says what is worth a look in an own profile: lines without an effect, and
 // calls that mcprun-init and the runtime make before the server starts.
 func againstBase(p *profiles.Profile) ([]string, error) {
-	notes := []string{}
-	if p.Extends() == "" {
-		notes = append(notes, "it extends no profile: what is needed to start a server at all has to be in it")
-	}
+	notes := append([]string{}, p.Notes()...)
 	strict, err := profiles.Load(profiles.Strict)
 	if err != nil {
 		return nil, err
+	}
+	if p.Extends() == "" {
+		var lacks []string
+		for _, call := range strict.Calls(profiles.Arches()[0]) {
+			if !slices.Contains(p.Calls(profiles.Arches()[0]), call) {
+				lacks = append(lacks, call)
+			}
+		}
+		if len(lacks) > 0 {
+			notes = append(notes, fmt.Sprintf("it extends no profile, and strict, which is what starts a server at all, allows %d calls more: %s", len(lacks), clipText(strings.Join(lacks, " "))))
+		}
+		return notes, nil
 	}
 	base, err := profiles.Load(p.Extends())
 	if err != nil {
