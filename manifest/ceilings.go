@@ -9,6 +9,7 @@ import (
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/credentials"
 	"github.com/mcprun/mcprun/limits"
+	"github.com/mcprun/mcprun/limits/detect"
 	"github.com/mcprun/mcprun/netpolicy"
 )
 
@@ -29,6 +30,7 @@ type Ceilings struct {
 	Credentials CredentialCeilings
 	Approval    Approval
 	Revive      Revive
+	Kill        []detect.Rule // switches that are thrown by themselves
 
 	lines map[string]int // where in the file the keys stand that it has
 }

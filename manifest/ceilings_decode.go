@@ -51,6 +51,7 @@ func decodeCeilings(root node, r *report) *Ceilings {
 	secrets.bool("in-container", &c.Credentials.InContainer)
 	decodeApproval(o.object("approval"), &c.Approval)
 	decodePeople(o.object("revive"), "approvers", &c.Revive.Approvers)
+	c.Kill = decodeKills(o)
 	return c
 }
 

@@ -80,6 +80,7 @@ func (c *Ceilings) text() string {
 	line("credentials: {sources: [%s], in-container: %t}", quoteAll(c.Credentials.Sources), c.Credentials.InContainer)
 	c.Approval.write(line)
 	line("revive: {approvers: %d}", c.Revive.Approvers)
+	marshalKills(c.Kill, line)
 	return b.String()
 }
 

@@ -21,7 +21,8 @@ func ceilingKeys() []key {
 		{"limits.principal", "mapping", "none", "", "calls of each principal, over all servers; keys as above"},
 	}, setKeysAs("limits.principal", "limits.server"), []key{
 		{"limits.all", "mapping", "none", "", "all calls of all servers together; keys as above"},
-	}, setKeysAs("limits.all", "limits.server"))
+	}, setKeysAs("limits.all", "limits.server"),
+		killKeys(allLevels, "server; principal for what clients do", key{"kill[].label", "text", "required with level: label", "the key of a label, e.g. team", "which servers belong together; one without it is killed alone"}))
 }
 
 func baseCeilingKeys() []key {

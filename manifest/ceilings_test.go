@@ -321,6 +321,7 @@ func TestDigestsDiffer(t *testing.T) {
 		"risk: {tools: [{name: a, risk: medium}]}", "risk: {tools: [{name: a, server: b, risk: high}]}", "limits: {memory: 1GiB}", "limits: {cpu: 1}", "limits: {pids: 100}", "limits: {tmp: 1GiB}", "limits: {call: 1m}", "limits: {approval: 1m}",
 		"grants: {sampling: false}", "grants: {elicitation: false}", "grants: {roots: false}", "profiles: [strict]", "credentials: {sources: [env]}", "credentials: {in-container: false}",
 		"approval: {approvers: [\"uid:1\"]}", "approval: {needs: 2}", "approval: {four-eyes: true}", "approval: {proof: true}", "approval: {webhook: {url: \"https://a.example\"}}", "approval: {webhook: {source: \"env:A\"}}", "approval: {webhook: {source: \"file:/a\"}}",
+		"kill: [{after: tool.changed}]", "kill: [{after: egress.denied}]", "kill: [{after: egress.denied, times: 2, within: 1m}]", "kill: [{after: egress.denied, times: 2, within: 2m}]", "kill: [{after: egress.denied, level: all}]", "kill: [{after: egress.denied, level: label, label: a}]", "kill: [{after: egress.denied, level: label, label: b}]", "kill: [{after: egress.denied, cool-down: 1m}]", "kill: [{after: egress.denied, reason: a}]",
 		"approval: {webhook: {source: \"file:/a\", settled: true}}", "approval: {webhook: {source: \"file:/a\", arguments: true}}",
 		"revive: {approvers: 2}",
 	} {

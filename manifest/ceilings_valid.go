@@ -19,7 +19,7 @@ func (c *Ceilings) Validate() error {
 
 func checkCeilings(c *Ceilings, r *report) {
 	for _, check := range []func(*Ceilings, *report){
-		checkCeilingLists, checkCeilingPaths, checkFloors, checkCeilingLimits, checkApproval, checkWebhook, checkRevive,
+		checkCeilingLists, checkCeilingPaths, checkFloors, checkCeilingLimits, checkApproval, checkWebhook, checkRevive, checkCommonKills,
 	} {
 		check(c, r)
 	}

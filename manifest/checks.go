@@ -57,6 +57,7 @@ func runChecks(s *Server, r *report) {
 		checkCredentialSources,
 		checkCredentialPlaces,
 		checkExposures,
+		checkOwnKills,
 	} {
 		check(s, r)
 	}

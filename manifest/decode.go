@@ -40,6 +40,7 @@ func decode(root node, r *report) *Server {
 	s.Tools = decodeTools(o)
 	s.Egress = decodeEgress(o)
 	s.Credentials = decodeCredentials(o)
+	s.Kill = decodeKills(o)
 	return s
 }
 

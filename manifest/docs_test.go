@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mcprun/mcprun/limits/detect"
 	"github.com/mcprun/mcprun/manifest"
 )
 
@@ -60,6 +61,37 @@ func TestPolicyDocs(t *testing.T) {
 		if name := k.Path[strings.LastIndex(k.Path, ".")+1:]; !strings.Contains(complete, name+":") {
 			t.Errorf("no complete file uses %s", k.Path)
 		}
+	}
+}
+
+// TestKillDocs keeps the table of what can kill by itself.
+func TestKillDocs(t *testing.T) {
+	const docs = "../docs/kill.md"
+	var table strings.Builder
+	table.WriteString("| after | what counts | kills |\n|---|---|---|\n")
+	for _, d := range detect.Detections() {
+		var levels []string
+		for _, l := range d.Levels {
+			levels = append(levels, string(l))
+		}
+		fmt.Fprintf(&table, "| `%s` | %s | %s |\n", d.Name, d.About, strings.Join(levels, ", "))
+	}
+	text := string(read(t, docs))
+	want := replaceBetween(t, text, "detections", table.String())
+	if *update {
+		if err := os.WriteFile(docs, []byte(want), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	} else if text != want {
+		t.Errorf("the table of %s is not that of the code; -update rewrites it", docs)
+	}
+	// What is shown is taken as it stands.
+	m := regexp.MustCompile("(?s)# policy.yaml, for all servers\n(.*?)```").FindStringSubmatch(text)
+	if m == nil {
+		t.Fatal("no example")
+	}
+	if c, err := manifest.ParseCeilings("example", []byte("version: 1\n"+m[1])); err != nil || len(c.Kill) != 4 {
+		t.Error(err)
 	}
 }
 

@@ -24,6 +24,7 @@ import (
 	"github.com/mcprun/mcprun/gate/argument"
 	"github.com/mcprun/mcprun/gate/when"
 	"github.com/mcprun/mcprun/limits"
+	"github.com/mcprun/mcprun/limits/detect"
 	"github.com/mcprun/mcprun/netpolicy"
 )
 
@@ -47,6 +48,7 @@ type Server struct {
 	Grants      Grants
 	Egress      []netpolicy.Rule // nil: no network at all
 	Credentials []Credential     // sorted by name
+	Kill        []detect.Rule    // switches that are thrown by themselves, of this server and its tools
 	Notes       []Note           // what is allowed and still worth a look
 }
 
@@ -60,7 +62,7 @@ func Changed(a, b *Server) []string {
 		{"name", a.Name, b.Name}, {"labels", a.Labels, b.Labels}, {"image", a.Image, b.Image}, {"command", a.Command, b.Command}, {"workdir", a.WorkDir, b.WorkDir},
 		{"environment", a.Environment, b.Environment}, {"profile", a.Profile, b.Profile}, {"files", a.Files, b.Files}, {"tmp", a.Tmp, b.Tmp},
 		{"resources", a.Resources, b.Resources}, {"timeouts", a.Timeouts, b.Timeouts}, {"idle", a.Idle, b.Idle}, {"limits", a.Limits, b.Limits}, {"tools", toolsText(a), toolsText(b)}, {"grants", a.Grants, b.Grants},
-		{"egress", a.Egress, b.Egress}, {"credentials", a.Credentials, b.Credentials},
+		{"egress", a.Egress, b.Egress}, {"credentials", a.Credentials, b.Credentials}, {"kill", a.Kill, b.Kill},
 	} {
 		if !reflect.DeepEqual(f.a, f.b) {
 			keys = append(keys, f.key)

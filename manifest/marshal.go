@@ -39,6 +39,7 @@ func Marshal(s *Server) ([]byte, error) {
 	marshalTools(s, line)
 	marshalEgress(s, line)
 	marshalCredentials(s, line)
+	marshalKills(s.Kill, line)
 	if b.Len() > MaxSize {
 		return nil, fmt.Errorf("writing server.yaml: it would have %d bytes; at most %d", b.Len(), MaxSize)
 	}
@@ -168,6 +169,9 @@ func (s *Server) String() string {
 	}
 	for _, c := range s.Credentials {
 		add("credential=%s", c)
+	}
+	for _, k := range s.Kill {
+		add("kill=%s", killFields(k))
 	}
 	return strings.Join(parts, " ")
 }

@@ -20,7 +20,7 @@ type key struct {
 
 // schema is every key that is taken. docs/server-yaml.md shows this table.
 func schema() []key {
-	return slices.Concat(baseKeys(), limitKeys(), setKeysAs("tools.*.limits", "limits"))
+	return slices.Concat(baseKeys(), killKeys(ownLevels, "server"), limitKeys(), setKeysAs("tools.*.limits", "limits"))
 }
 
 // limitKeys are those of what calls are held to.

@@ -37,6 +37,8 @@ func otherName(name string) string {
 		return "from"
 	case "target", "dst", "destination":
 		return "to"
+	case "on":
+		return "after"
 	case "mode":
 		return "access"
 	case "timeout":

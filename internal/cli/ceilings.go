@@ -43,8 +43,12 @@ func (a *App) policyCheckCommand() *cobra.Command {
 					return err
 				}
 			}
-			err = a.print(map[string]any{"digest": c.Digest(), "notes": found, "beyond": asks}, func(w io.Writer) {
+			kills := byItself(c.Kill, "policy.yaml")
+			err = a.print(map[string]any{"digest": c.Digest(), "notes": found, "beyond": asks, "kills": kills}, func(w io.Writer) {
 				fmt.Fprintf(w, "%s is valid: %s\n", args[0], c.Digest().Short())
+				for _, k := range kills {
+					fmt.Fprintln(w, "  by itself:", k)
+				}
 				for _, n := range found {
 					fmt.Fprintln(w, "  note:", n)
 				}

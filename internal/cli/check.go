@@ -13,6 +13,7 @@ import (
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/gate"
 	"github.com/mcprun/mcprun/internal/control"
+	"github.com/mcprun/mcprun/limits/detect"
 	"github.com/mcprun/mcprun/lock"
 	"github.com/mcprun/mcprun/manifest"
 )
@@ -42,8 +43,12 @@ func (a *App) checkCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			err = a.print(map[string]any{"server": m.Name, "notes": notes, "beyond": asks}, func(w io.Writer) {
+			kills := append(byItself(m.Kill, "server.yaml"), byItself(ceilings.Kill, "policy.yaml")...)
+			err = a.print(map[string]any{"server": m.Name, "notes": notes, "beyond": asks, "kills": kills}, func(w io.Writer) {
 				fmt.Fprintf(w, "%s is valid: server %s, %d tools granted\n", args[0], m.Name, len(m.Tools))
+				for _, k := range kills {
+					fmt.Fprintln(w, "  by itself:", k)
+				}
 				for _, n := range notes {
 					fmt.Fprintln(w, "  note:", n)
 				}
@@ -62,6 +67,15 @@ func (a *App) checkCommand() *cobra.Command {
 	}
 	policyFlag(c, &file, daemonsPolicy)
 	return c
+}
+
+// byItself are the kills that nobody has to ask for, with the file that has them.
+func byItself(rules []detect.Rule, file string) []string {
+	out := []string{}
+	for _, r := range rules {
+		out = append(out, r.String()+" ("+file+")")
+	}
+	return out
 }
 
 // putInForce is the command by which a server runs with the file as it is now.

@@ -69,6 +69,7 @@ func (d *Daemon) openCeilings() error {
 		return err
 	}
 	d.law.now.Store(now)
+	d.reflexes.watch.SetCommon(now.Kill)
 	return nil
 }
 
@@ -114,6 +115,7 @@ func (d *Daemon) reloadCeilings(who mcprun.Principal) (*control.Ceilings, error)
 	d.law.now.Store(now)
 	d.law.broken.Store(nil)
 	d.limits.SetCommon(now.Limits.Common(), timeNow())
+	d.reflexes.watch.SetCommon(now.Kill)
 	d.toldFromNowOn()
 	failpoint.Hit("ceilings.stored")
 	shown := d.shownCeilings()

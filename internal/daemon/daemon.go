@@ -64,7 +64,8 @@ type Options struct {
 // Daemon is a running daemon.
 type Daemon struct {
 	opts     Options
-	record   *audit.Log
+	record   *watchedRecord
+	reflexes reflexes
 	switches *limits.Switches
 	revives  reviving
 	rt       *runtime.Runtime
@@ -214,10 +215,11 @@ func claim(dirs paths.Dirs) (release func(), err error) {
 }
 
 func (d *Daemon) open(ctx context.Context) error {
-	var err error
-	if d.record, err = audit.Open(d.opts.Dirs.Audit(), audit.Options{KeyDir: d.opts.Dirs.Keys(), Reserve: auditReserve}); err != nil {
+	log, err := audit.Open(d.opts.Dirs.Audit(), audit.Options{KeyDir: d.opts.Dirs.Keys(), Reserve: auditReserve})
+	if err != nil {
 		return fmt.Errorf("opening the record: %w", err)
 	}
+	d.record = &watchedRecord{log, d.see}
 	if d.switches, err = limits.OpenSwitches(d.opts.Dirs.Switches()); err != nil {
 		return err
 	}
@@ -284,6 +286,7 @@ func (d *Daemon) recordStart() error {
 
 func (d *Daemon) close() error {
 	var errs []error
+	d.reflexes.close()
 	if d.rt != nil {
 		errs = append(errs, d.rt.Close())
 		failpoint.Hit("daemon.runtime-closed")
@@ -300,7 +303,7 @@ func (d *Daemon) close() error {
 }
 
 func (d *Daemon) denied(p control.Peer, op control.Op, why string) {
-	d.record.Append(&audit.Record{Type: audit.TypeAccessDenied, Principal: p.Principal(), Method: string(op), Reason: why,
+	d.record.Append(&audit.Record{Type: audit.TypeAccessDenied, Principal: p.Principal(), Method: string(op), Rule: ruleAccessDenied, Reason: why,
 		Detail: map[string]string{"pid": fmt.Sprint(p.Pid)}})
 	d.opts.Log.Warn("access denied", "uid", p.UID, "op", op, "why", why)
 }

@@ -133,7 +133,7 @@ func (s *server) register(ctx context.Context, def *definition, who mcprun.Princ
 	s.mu.Lock()
 	s.state, s.why, s.since, s.spec, s.retry = "ready", "it is started when it is called", timeNow(), def, time.Time{}
 	s.mu.Unlock()
-	s.front.SetLabels(def.m.Labels)
+	s.knownBy(def)
 	for _, p := range s.rest(def) {
 		s.log.note(fmt.Sprintf("tool %s: %v", p.Tool, p.Err))
 	}

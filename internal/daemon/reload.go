@@ -15,7 +15,7 @@ import (
 	"github.com/mcprun/mcprun/netpolicy/egress"
 )
 
-// reload puts the egress rules and the limits of a changed server.yaml in force for the
+// reload puts the egress rules, the limits and the kill rules of a changed server.yaml in force for the
 // server that runs. Whatever is wrong, the rules that hold stay.
 func (d *Daemon) reload(c *control.Call) (*control.Result, error) {
 	def, err := define(c, true)
@@ -45,7 +45,7 @@ func (s *server) reload(def *definition, who mcprun.Principal) (*control.RuleCha
 		return nil, &mcprun.Error{Class: mcprun.Failed, What: doing, Why: "it is not running", Hint: "mcprun start " + def.file}
 	}
 	if keys := needStart(old, def); len(keys) > 0 {
-		return nil, &mcprun.Error{Class: mcprun.Denied, What: doing, Why: "only egress and limits can be changed while it runs, and there changed: " + strings.Join(keys, ", "), Hint: again}
+		return nil, &mcprun.Error{Class: mcprun.Denied, What: doing, Why: "only egress, limits and kill can be changed while it runs, and there changed: " + strings.Join(keys, ", "), Hint: again}
 	}
 	if err := s.d.within(doing, def); err != nil {
 		return nil, err
@@ -69,6 +69,7 @@ func (s *server) reload(def *definition, who mcprun.Principal) (*control.RuleCha
 	s.mu.Lock()
 	s.spec = def
 	s.mu.Unlock()
+	s.knownBy(def)
 	// A new rule can be a way out, which the risk of calls depends on; and the ceilings
 	// may have changed since they were looked at.
 	return change, s.enforce(who)
@@ -77,7 +78,7 @@ func (s *server) reload(def *definition, who mcprun.Principal) (*control.RuleCha
 // needStart names what differs between two definitions and is not read again
 // while a server runs.
 func needStart(old, def *definition) []string {
-	keys := slices.DeleteFunc(manifest.Changed(old.m, def.m), func(key string) bool { return key == "egress" || key == "limits" })
+	keys := slices.DeleteFunc(manifest.Changed(old.m, def.m), func(key string) bool { return key == "egress" || key == "limits" || key == "kill" })
 	if old.file != def.file {
 		keys = append(keys, "the file's place")
 	}
@@ -88,7 +89,9 @@ func needStart(old, def *definition) []string {
 }
 
 // reloadable is all that a reload can change, as server.yaml has it.
-func reloadable(m *manifest.Server) []string { return append(rules(m), "limits: "+m.LimitsText()) }
+func reloadable(m *manifest.Server) []string {
+	return append(append(rules(m), "limits: "+m.LimitsText()), m.KillText()...)
+}
 
 func without(all, but []string) []string {
 	out := []string{}

@@ -159,7 +159,7 @@ func (s *server) bringUp(ctx context.Context, def *definition, who mcprun.Princi
 	defer cancel()
 	s.mu.Lock()
 	s.state, s.why, s.since, s.spec, s.cancel, s.coming = "starting", "", timeNow(), def, cancel, def.m.Labels
-	s.front.SetLabels(def.m.Labels)
+	s.knownBy(def)
 	s.mu.Unlock()
 	err := s.begin(ctx, def, who, why, progress)
 	s.setCancel(nil, nil)
@@ -175,6 +175,12 @@ func (s *server) bringUp(ctx context.Context, def *definition, who mcprun.Princi
 		return err
 	}
 	return nil
+}
+
+// knownBy says which switches stop the server from now on, and which it throws itself.
+func (s *server) knownBy(def *definition) {
+	s.front.SetLabels(def.m.Labels)
+	s.d.reflexes.watch.SetServer(s.name, def.m.Kill, def.m.Labels)
 }
 
 // isUp says that the server runs, unless its life has ended already.
@@ -350,7 +356,7 @@ func (s *server) publish(run *running, def *definition, g upstream.Greeting, cur
 	for _, p := range s.judge(run, def) {
 		s.log.note(fmt.Sprintf("tool %s: %v", p.Tool, p.Err))
 	}
-	s.noteChanges(def.lock, current, run)
+	s.noteChanges(def.lock, current, current, run)
 	run.life.Image, run.life.Patience = def.lock.Image, def.m.Timeouts.Approval
 	run.life.Untrusted, run.life.Approvers = make(map[mcprun.ToolName]bool), make(map[mcprun.ToolName]int)
 	run.life.Costs = make(map[mcprun.ToolName]manifest.Cost)
@@ -429,11 +435,47 @@ func hiddenText(f *lock.File) string {
 	return ""
 }
 
-// noteChanges records each tool that is not as it was pinned, and so withheld.
-func (s *server) noteChanges(pinned, current *lock.File, run *running) {
+// Rules of tools that are not as they were pinned: one that was so when the server was
+// last asked, and one that became so since.
+const (
+	ruleToolDiffers = "tool.differs"
+	ruleToolChanged = "tool.changed"
+)
+
+// noteChanges records each tool that is not as it was pinned, and so withheld; before is
+// what they were when the server was last asked, nil if that is not known.
+func (s *server) noteChanges(pinned, before, current *lock.File, run *running) {
+	became := changed(pinned, before, current)
 	for _, c := range lock.Compare(pinned, current) {
-		s.d.record.Append(&audit.Record{Type: audit.TypeToolChange, Server: s.name, Instance: run.inst.ID, Reason: lock.Text([]lock.Change{c})})
+		rec := &audit.Record{Type: audit.TypeToolChange, Server: s.name, Instance: run.inst.ID, Tool: c.Tool, Rule: ruleToolDiffers, Reason: lock.Text([]lock.Change{c})}
+		if became[c.Tool] {
+			rec.Rule = ruleToolChanged
+			delete(became, c.Tool) // a tool can differ in many places
+		}
+		s.d.record.Append(rec)
 	}
+}
+
+// changed are the pinned tools that became something else than they were before, and than
+// what was pinned. What is not known of before was as it was pinned.
+func changed(pinned, before, current *lock.File) map[mcprun.ToolName]bool {
+	was := map[mcprun.ToolName]mcprun.Digest{}
+	pins := map[mcprun.ToolName]mcprun.Digest{}
+	for _, t := range pinned.Tools {
+		pins[t.Name], was[t.Name] = t.Digest, t.Digest
+	}
+	if before != nil {
+		for _, t := range before.Tools {
+			was[t.Name] = t.Digest
+		}
+	}
+	out := map[mcprun.ToolName]bool{}
+	for _, t := range current.Tools {
+		if pin, ok := pins[t.Name]; ok && t.Digest != pin && t.Digest != was[t.Name] {
+			out[t.Name] = true
+		}
+	}
+	return out
 }
 
 // recheckPause keeps a server that reports changes without end from costing more
@@ -455,7 +497,7 @@ func (s *server) recheck(run *running, def *definition, g upstream.Greeting, aga
 			current = nil // what cannot be compared is not as it was pinned
 		}
 		if current != nil {
-			s.noteChanges(def.lock, current, run)
+			s.noteChanges(def.lock, run.current, current, run)
 		}
 		run.found(current)
 		s.front.ToolsChanged()

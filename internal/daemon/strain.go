@@ -10,6 +10,7 @@ import (
 	"github.com/mcprun/mcprun/internal/control"
 	"github.com/mcprun/mcprun/internal/front"
 	"github.com/mcprun/mcprun/internal/upstream"
+	"github.com/mcprun/mcprun/limits/detect"
 	"github.com/mcprun/mcprun/manifest"
 	"github.com/mcprun/mcprun/runtime"
 )
@@ -29,9 +30,17 @@ type strain struct {
 type strained struct {
 	count    int64 // as the kernel counts
 	recorded int64 // of these
+	told     int64 // of these, to who kills after so many
 	seen     time.Time
 	last     time.Time // when it was recorded
 }
+
+const (
+	// rulePrefix stands before the limit in the rule of its record, detailTimes is where it
+	// says how often it was run into.
+	rulePrefix  = "container."
+	detailTimes = "times"
+)
 
 const (
 	ofMemory = iota
@@ -65,6 +74,17 @@ func (s *strain) since(t time.Time) (limits [2]bool) {
 	return limits
 }
 
+// fresh returns how often each limit was run into since it was last asked.
+func (s *strain) fresh() (n [2]int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.limits {
+		l := &s.limits[i]
+		n[i], l.told = l.count-l.told, l.count
+	}
+	return n
+}
+
 // watchStrain notes limits as they are run into, until the life ends.
 func (s *server) watchStrain(run *running, again <-chan struct{}) {
 	for {
@@ -84,7 +104,9 @@ func (s *server) noteStrain(run *running, during front.Flight, last bool) {
 	if flights := run.life.Flights(); during.Call == "" && len(flights) == 1 {
 		during = flights[0]
 	}
-	for i, n := range run.strain.sees(u, timeNow(), last) {
+	due := run.strain.sees(u, timeNow(), last)
+	defer s.tellStrain(run) // once it is recorded
+	for i, n := range due {
 		if n == 0 {
 			continue
 		}
@@ -92,13 +114,25 @@ func (s *server) noteStrain(run *running, during front.Flight, last bool) {
 		if n > 1 {
 			what += fmt.Sprintf(", %d times", n)
 		}
-		rec := &audit.Record{Type: audit.TypeStrain, Server: s.name, Instance: run.inst.ID, Call: during.Call, Tool: during.Tool, Rule: "container." + limit, Reason: what + "; " + advice(i, run.resources()),
-			Detail: map[string]string{"limit": limit, "max": most, "peak": peak, "times": fmt.Sprint(n)}}
+		rec := &audit.Record{Type: audit.TypeStrain, Server: s.name, Instance: run.inst.ID, Call: during.Call, Tool: during.Tool, Rule: rulePrefix + limit, Reason: what + "; " + advice(i, run.resources()),
+			Detail: map[string]string{"limit": limit, "max": most, "peak": peak, detailTimes: fmt.Sprint(n)}}
 		if err := s.d.record.Append(rec); err != nil {
 			s.d.opts.Log.Error("recording a limit that was run into", "server", s.name, "limit", limit, "err", err)
 		}
 		key, value := doubled(i, run.resources())
 		s.log.note(fmt.Sprintf("%s, or until it ends: mcprun limits set %s --%s %s", rec.Reason, s.name, key, value))
+	}
+}
+
+// tellStrain has each time counted that a limit was run into, also those for which the
+// record is kept waiting: a rule that kills after three in a second means three.
+func (s *server) tellStrain(run *running) {
+	for i, n := range run.strain.fresh() {
+		e := detect.Event{Name: detect.ContainerMemory, Server: s.name, Times: int(min(n, detect.MaxTimes))}
+		if i == ofPids {
+			e.Name = detect.ContainerPids
+		}
+		s.d.detected(e, 0)
 	}
 }
 

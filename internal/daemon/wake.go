@@ -33,12 +33,15 @@ func (s *server) ended(rec *audit.Record, cause error, words string) {
 	s.crash(rec, text)
 }
 
+// outcomeCrashed is that of the end of a server that ended by itself.
+const outcomeCrashed = "crashed"
+
 // crash counts one more crash, or start that failed; s.mu is held.
 func (s *server) crash(rec *audit.Record, text string) {
 	now := timeNow()
 	retry, again := s.crashes.Note(now)
 	n := s.crashes.Count(now)
-	rec.Outcome, rec.Detail = "crashed", map[string]string{"crashes": fmt.Sprintf("%d of %d in %v", n, limits.MaxCrashes, limits.CrashWindow)}
+	rec.Outcome, rec.Detail = outcomeCrashed, map[string]string{"crashes": fmt.Sprintf("%d of %d in %v", n, limits.MaxCrashes, limits.CrashWindow)}
 	s.since, s.retry = now, retry
 	switch {
 	case !again:

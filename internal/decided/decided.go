@@ -83,6 +83,12 @@ func Basis(rec *audit.Record) map[string]string {
 	return out
 }
 
+// Judged reports whether a record is of a call that policy refused.
+func Judged(rec *audit.Record) bool {
+	_, judged := rec.Detail[detailHistory]
+	return judged && rec.Type == audit.TypeRefuse && rec.Verdict == mcprun.Deny
+}
+
 // Hint is what a refusal told its reader to do.
 func Hint(rec *audit.Record) string { return rec.Detail[detailHint] }
 

@@ -115,7 +115,8 @@ func (r *route) outcome(reply upstream.Reply, rec *audit.Record) (string, []byte
 	}
 	clean, err := r.prepare(reply.Result, rec)
 	if err != nil {
-		d := mcprun.Decision{Rule: "result.invalid", Reason: "the server's result was withheld: " + err.Error()}
+		rec.Rule = ruleOfResult(err)
+		d := mcprun.Decision{Rule: rec.Rule, Reason: "the server's result was withheld: " + err.Error()}
 		return "withheld", mcpwire.AppendResult(nil, r.client, refusal(d, r.call))
 	}
 	return "ok", mcpwire.AppendResult(nil, r.client, r.explain(clean, rec))
@@ -140,7 +141,7 @@ func (r *route) clean(raw jsontext.Value) (jsontext.Value, result.Report, error)
 	}
 	spec, err := r.life.spec(r.tool)
 	if err != nil {
-		return nil, result.Report{}, err
+		return nil, result.Report{}, unsearchedError{err}
 	}
 	spec.MaxBytes = int(max(1, r.room())) // none would be the default
 	if r.preview != nil {                 // the marks around strangers' text are for models
@@ -149,12 +150,34 @@ func (r *route) clean(raw jsontext.Value) (jsontext.Value, result.Report, error)
 	return result.Prepare(raw, spec)
 }
 
+// RuleResultInvalid is the rule of a result that is not as it must be, and so withheld.
+const RuleResultInvalid = "result.invalid"
+
+// ruleUnsearched is that of one that was withheld for what is no fault of its server's.
+const ruleUnsearched = "result.unsearched"
+
+var errWithheldMeanwhile = errors.New("the tool was withheld while the call was in flight")
+
+// unsearchedError is why a result could not be searched for secrets.
+type unsearchedError struct{ error }
+
+func ruleOfResult(err error) string {
+	var unsearched unsearchedError
+	switch {
+	case errors.Is(err, errWithheldMeanwhile):
+		return gate.RuleWithheld
+	case errors.As(err, &unsearched):
+		return ruleUnsearched
+	}
+	return RuleResultInvalid
+}
+
 // checkResult holds a result against the pinned outputSchema. A tool that was
 // withheld meanwhile has none to hold it against, and its result goes nowhere.
 func checkResult(p *gate.Policy, name mcprun.ToolName, result jsontext.Value) error {
 	t, ok := p.Tool(name)
 	if !ok {
-		return errors.New("the tool was withheld while the call was in flight")
+		return errWithheldMeanwhile
 	}
 	return t.CheckResult(result)
 }

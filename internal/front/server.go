@@ -302,7 +302,7 @@ func (l *Life) notification(m mcpwire.Message) {
 	case m.Method == "notifications/cancelled":
 		l.withdraw(m)
 	default:
-		l.dropped("notification " + m.Method)
+		l.dropped(upstream.RuleUnknown, "notification "+m.Method)
 	}
 }
 
@@ -318,8 +318,8 @@ func (l *Life) progress(id int64, params jsontext.Value) {
 }
 
 // dropped records what a server sent and nobody got.
-func (l *Life) dropped(why string) {
-	l.server.record.Append(&audit.Record{Type: audit.TypeDrop, Server: l.server.Name, Instance: l.Instance, Reason: clip(why)})
+func (l *Life) dropped(rule, why string) {
+	l.server.record.Append(&audit.Record{Type: audit.TypeDrop, Server: l.server.Name, Instance: l.Instance, Rule: rule, Reason: clip(why)})
 }
 
 // maxReason bounds text of a peer's that goes into the record.

@@ -27,6 +27,16 @@ import (
 // server that never answers would cost memory without end.
 const MaxInFlight = 4096
 
+// Rules of what is dropped.
+const (
+	// RuleViolation is what no server sends that keeps to the protocol.
+	RuleViolation = "protocol.violation"
+	// RuleLate is what nobody waits for any more.
+	RuleLate = "protocol.late"
+	// RuleUnknown is what may be sent and is not passed on.
+	RuleUnknown = "protocol.unknown"
+)
+
 // ErrGone is what requests in flight get when the server's connection ends.
 var ErrGone = errors.New("the server ended")
 
@@ -43,7 +53,7 @@ type Events struct {
 	Notification func(m mcpwire.Message)
 	Progress     func(request int64, params jsontext.Value)
 	Request      func(m mcpwire.Message)
-	Dropped      func(why string) // a line or a reply that was not passed on
+	Dropped      func(rule, why string) // a line or a reply that was not passed on
 	// Gone says why the server ended, for the requests in flight; nil says no more than ErrGone.
 	Gone func() error
 }
@@ -240,15 +250,15 @@ const (
 
 // dropped tells of something that goes nowhere, and has the server wait where there is
 // too much of it.
-func (c *Conn) dropped(why string, cost int) {
-	c.events.Dropped(why)
+func (c *Conn) dropped(rule, why string, cost int) {
+	c.events.Dropped(rule, why)
 	time.Sleep(c.pace.ReserveN(time.Now(), cost).Delay())
 }
 
 // oversized drops a line over the bound. When one request alone is in flight,
 // that line was its reply, and waiting for the time-out would tell nobody why.
 func (c *Conn) oversized(long *mcpwire.TooLongError) {
-	c.dropped(long.Error(), longLine)
+	c.dropped(RuleViolation, long.Error(), longLine)
 	c.mu.Lock()
 	only := int64(-1)
 	if len(c.inFlight) == 1 {
@@ -265,14 +275,14 @@ func (c *Conn) oversized(long *mcpwire.TooLongError) {
 func (c *Conn) message(line []byte) {
 	m, werr := mcpwire.ParseServer(line)
 	if werr != nil {
-		c.dropped("not a message: "+werr.Message, 1)
+		c.dropped(RuleViolation, "not a message: "+werr.Message, 1)
 		return
 	}
 	switch m.Kind {
 	case mcpwire.Response, mcpwire.ErrorResponse:
 		id, ok := intOf(m.ID)
 		if !ok || !c.finish(id, Reply{Result: m.Result, Error: m.Error}) {
-			c.dropped("a reply to no request in flight", 1)
+			c.unexpected(id, ok)
 		}
 	case mcpwire.Request:
 		time.Sleep(c.unasked.Reserve().Delay())
@@ -280,6 +290,16 @@ func (c *Conn) message(line []byte) {
 	case mcpwire.Notification:
 		c.notification(m)
 	}
+}
+
+// unexpected drops a reply that nobody waits for: one that comes too late, or one to a
+// request that was never made.
+func (c *Conn) unexpected(id int64, ours bool) {
+	if ours && id > 0 && id <= c.next.Load() {
+		c.dropped(RuleLate, "a reply to no request in flight", 1)
+		return
+	}
+	c.dropped(RuleViolation, "a reply to a request that was never made", 1)
 }
 
 func (c *Conn) notification(m mcpwire.Message) {
@@ -291,7 +311,7 @@ func (c *Conn) notification(m mcpwire.Message) {
 	token, ok := mcpwire.Reference(m.Method, m.Params)
 	id, isInt := intOf(token)
 	if !ok || !isInt {
-		c.dropped("progress for no request", 1)
+		c.dropped(RuleLate, "progress for no request", 1)
 		return
 	}
 	c.events.Progress(id, m.Params)

@@ -44,6 +44,7 @@ func Random(r *rand.Rand) *manifest.Server {
 	s.Tools = tools(r)
 	s.Egress = egress(r, s.Tools)
 	s.Credentials = secrets(r, s)
+	s.Kill = kills(r)
 	return s
 }
 

@@ -90,20 +90,29 @@ func (w *Way) deny(e event) {
 	rec := w.record(e)
 	rec.Verdict, rec.Rule, rec.Reason = mcprun.Deny, ruleOf(e.reason), e.reason.Sentence()
 	if before > 0 {
-		rec.Detail["left-out"] = fmt.Sprint(before)
+		rec.Detail[DetailLeftOut] = fmt.Sprint(before)
 	}
 	w.append(rec)
 }
 
-// ruleAllowed is the rule of records of what an egress rule allows.
-const ruleAllowed = "egress.allowed"
+const (
+	// RulePrefix stands before the reason in the rule of a refusal's record.
+	RulePrefix = "egress."
+	// RuleMisuse is the rule of a placeholder where none may be.
+	RuleMisuse = "credential.misuse"
+	// DetailLeftOut is where a refusal's record says how many before it are in none.
+	DetailLeftOut = "left-out"
+
+	// ruleAllowed is the rule of records of what an egress rule allows.
+	ruleAllowed = RulePrefix + "allowed"
+)
 
 // ruleOf names what refused, as the record does.
 func ruleOf(r netpolicy.Reason) string {
 	if r == netpolicy.ReasonCredential {
-		return "credential.misuse"
+		return RuleMisuse
 	}
-	return "egress." + string(r)
+	return RulePrefix + string(r)
 }
 
 // denyName is told of a name that the stub said does not exist.

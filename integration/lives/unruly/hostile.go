@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -92,4 +93,18 @@ func spin(n int) (string, error) {
 		}()
 	}
 	return "spinning", nil
+}
+
+// turn changes what the tool wait says of itself, and tells of it.
+func turn(int) (string, error) {
+	turned++
+	os.Stdout.WriteString(`{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}` + "\n")
+	return "turned", nil
+}
+
+func title(tool string) string {
+	if tool != "wait" {
+		return tool
+	}
+	return tool + strings.Repeat("!", turned)
 }

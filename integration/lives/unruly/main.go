@@ -49,9 +49,12 @@ var tools = []struct {
 	{"hammer", "Make a system call that is refused, from n threads without end", hammer},
 	{"backdoor", "Try what a back door would, and say what came of it", backdoor},
 	{"spin", "Use all the processor time that there is, with n threads", spin},
+	{"lie", "Answer with a result that is none", func(int) (string, error) { return "", nil }},
+	{"turn", "Have the tool wait be another one from now on", turn},
 }
 
 var (
+	turned  int
 	counted int
 	kept    [][]byte
 )
@@ -143,12 +146,15 @@ func answer(r request) any {
 		var list []any
 		for _, t := range tools {
 			list = append(list, map[string]any{"name": t.name, "description": t.about, "inputSchema": map[string]any{
-				"type": "object", "properties": map[string]any{"n": map[string]any{"type": "integer", "minimum": 0, "maximum": 100000}}, "additionalProperties": false}})
+				"type": "object", "title": title(t.name), "properties": map[string]any{"n": map[string]any{"type": "integer", "minimum": 0, "maximum": 100000}}, "additionalProperties": false}})
 		}
 		return map[string]any{"tools": list}
 	case "resources/list":
 		return map[string]any{"resources": []any{map[string]string{"uri": "test://one", "name": "one"}}}
 	case "tools/call":
+		if r.Params.Name == "lie" {
+			return map[string]any{"content": "nothing"}
+		}
 		text, err := do(r.Params.Name, r.Params.Arguments.N)
 		if err != nil {
 			text = err.Error()

@@ -1,0 +1,161 @@
+package daemon
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/audit"
+	"github.com/mcprun/mcprun/gate"
+	"github.com/mcprun/mcprun/internal/decided"
+	"github.com/mcprun/mcprun/internal/front"
+	"github.com/mcprun/mcprun/internal/upstream"
+	"github.com/mcprun/mcprun/limits"
+	"github.com/mcprun/mcprun/limits/detect"
+	"github.com/mcprun/mcprun/netpolicy"
+	"github.com/mcprun/mcprun/netpolicy/egress"
+)
+
+const (
+	// wayPolicy is a kill that a rule of policy.yaml or server.yaml threw by itself.
+	wayPolicy = "policy"
+	// whoPolicy did it.
+	whoPolicy = "policy"
+	// ruleAccessDenied is the rule of records of what was refused at the control socket.
+	ruleAccessDenied = "access.denied"
+)
+
+// watchedRecord is the record, with every line looked at once it is written. One that
+// cannot be written is looked at too: a full disk must not keep a server alive.
+type watchedRecord struct {
+	*audit.Log
+	see func(*audit.Record)
+}
+
+func (w *watchedRecord) Append(r *audit.Record) error {
+	err := w.Log.Append(r)
+	w.see(r)
+	return err
+}
+
+func (w *watchedRecord) AppendDurable(r *audit.Record) error {
+	err := w.Log.AppendDurable(r)
+	w.see(r)
+	return err
+}
+
+// reflexes throws the switches that are thrown by themselves. The zero value throws none.
+type reflexes struct {
+	watch  detect.Watch
+	ladder sync.WaitGroup // kills under way
+}
+
+// close waits for the kills that are under way, and begins no more.
+func (r *reflexes) close() {
+	r.watch.Close()
+	r.ladder.Wait()
+}
+
+// see looks at one record.
+func (d *Daemon) see(rec *audit.Record) {
+	if e, ok := seenIn(rec); ok {
+		d.detected(e, rec.Seq)
+	}
+}
+
+// detected counts what was seen, in a record if it has a number. New calls are refused
+// when it returns, if that kills; the rest of the ladder follows, since whoever saw it may
+// be what the ladder waits for.
+func (d *Daemon) detected(e detect.Event, record uint64) {
+	stopped := func(q limits.Subject) bool { _, is := d.switches.Check(q); return is }
+	d.reflexes.watch.See(e, timeNow(), stopped, func(h detect.Hit) {
+		why := h.Why()
+		if record > 0 {
+			why += fmt.Sprintf(" (record %d)", record)
+		}
+		k := newKill(h.Target, whoPolicy, why, wayPolicy)
+		d.switches.Deny(k)
+		d.reflexes.ladder.Go(func() { d.throwByItself(k) })
+	})
+}
+
+func (d *Daemon) throwByItself(k limits.Kill) {
+	var err error
+	if k.Target == (limits.Target{}) {
+		err = d.throwAll(k)
+	} else {
+		_, err = d.throw(k)
+	}
+	if err != nil {
+		d.opts.Log.Error("a kill by itself", "target", k.Target.String(), "why", k.Why, "err", err)
+	}
+}
+
+// notAttempts are refusals of the way out that say nothing of what a server is up to: it
+// came to the end of what it may use, or its own end came first.
+var notAttempts = []netpolicy.Reason{netpolicy.ReasonLimit, netpolicy.ReasonBudget, netpolicy.ReasonKilled, netpolicy.ReasonClosed, netpolicy.ReasonUpstream}
+
+// notTheClients are refusals for what the server became, which no client can help.
+var notTheClients = []string{gate.RuleChanged, gate.RuleWithheld, gate.RuleServerMismatch}
+
+// seenIn is what a record says was detected; detect.Detections says what counts. Limits of
+// containers are counted where they are seen, since not each time is recorded at once.
+func seenIn(rec *audit.Record) (e detect.Event, ok bool) {
+	e = detect.Event{Server: rec.Server, Tool: rec.Tool, Times: 1}
+	switch rec.Type {
+	case audit.TypeEgress:
+		e.Name, e.Tool = refusedWay(rec), ""
+		e.Times += number(rec.Detail[egress.DetailLeftOut])
+	case audit.TypeToolChange:
+		e.Name = named(rec.Rule == ruleToolChanged, detect.ToolChanged)
+	case audit.TypeResult:
+		e.Name = named(rec.Rule == front.RuleResultInvalid, detect.ResultInvalid)
+	case audit.TypeDrop:
+		e.Name = named(rec.Rule == upstream.RuleViolation, detect.ProtocolViolation)
+	case audit.TypeStop:
+		e.Name = named(rec.Outcome == outcomeCrashed, detect.ServerCrashed)
+	case audit.TypeRefuse:
+		e.Name, e.Principal = named(refusedCall(rec), detect.CallRefused), rec.Principal
+	case audit.TypeAccessDenied:
+		e.Name, e.Principal = named(rec.Rule == ruleAccessDenied, detect.AccessDenied), rec.Principal
+	}
+	return e, e.Name != ""
+}
+
+// named is n if it is so, and else nothing.
+func named(is bool, n detect.Name) detect.Name {
+	if is {
+		return n
+	}
+	return ""
+}
+
+func refusedWay(rec *audit.Record) detect.Name {
+	reason, ours := strings.CutPrefix(rec.Rule, egress.RulePrefix)
+	switch {
+	case rec.Verdict != mcprun.Deny:
+	case rec.Rule == egress.RuleMisuse:
+		return detect.CredentialMisuse
+	case ours && !slices.Contains(notAttempts, netpolicy.Reason(reason)):
+		return detect.EgressDenied
+	}
+	return ""
+}
+
+// refusedCall is of calls that clients made; a dry run is the daemon's own.
+func refusedCall(rec *audit.Record) bool {
+	return decided.Judged(rec) && decided.PreviewOf(rec) == "" && !slices.Contains(notTheClients, rec.Rule)
+}
+
+// number reads a count out of a record. Nobody but the daemon writes it; what is none is
+// nothing, and one beyond all rules is enough for each.
+func number(text string) int {
+	n, err := strconv.ParseUint(text, 10, 31)
+	if err != nil {
+		return 0
+	}
+	return int(min(n, detect.MaxTimes))
+}
