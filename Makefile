@@ -30,10 +30,10 @@ $(TOOLS_STAMP):
 	@touch $@
 
 ours: deps
-	@echo "building mcprun, mcprun-cli, mcprund and mcprun-init"
+	@echo "building mcprun, mcprun-cli, mcprund, mcprun-init and mcprun-decoy"
 	@go build -trimpath -ldflags "$(OUR_LDFLAGS)" -o $(BIN)/ ./cmd/mcprund
 	@CGO_ENABLED=0 go build -trimpath -ldflags "$(OUR_LDFLAGS)" -o $(BIN)/ ./cmd/mcprun ./cmd/mcprun-cli
-	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o $(BIN)/ ./cmd/mcprun-init
+	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o $(BIN)/ ./cmd/mcprun-init ./cmd/mcprun-decoy
 
 build: tools ours
 

@@ -34,6 +34,7 @@ const (
 	TypePolicy       Type = "policy"        // the rules of a running server were changed
 	TypeBudget       Type = "budget"        // something was set aside for a server, or is settled
 	TypeSession      Type = "session"       // a client came or went
+	TypeDrill        Type = "drill"         // the kill switch was tried on a decoy: what was measured
 	TypeDaemonStart  Type = "daemon-start"
 	TypeDaemonStop   Type = "daemon-stop"
 	TypeTornTail     Type = "torn-tail"     // a piece cut short by a crash was removed
@@ -46,7 +47,7 @@ const (
 func (t Type) known() bool {
 	switch t {
 	case TypeGenesis, TypeCall, TypePending, TypeApproval, TypeResult, TypeRefuse, TypeDrop, TypeEgress, TypeSyscall,
-		TypeAccessDenied, TypeStart, TypeStop, TypeKill, TypeRevive, TypeReviveYes, TypeLock, TypeToolChange, TypeStrain, TypeRest, TypePolicy, TypeBudget, TypeSession,
+		TypeAccessDenied, TypeStart, TypeStop, TypeKill, TypeRevive, TypeReviveYes, TypeLock, TypeToolChange, TypeStrain, TypeRest, TypePolicy, TypeBudget, TypeSession, TypeDrill,
 		TypeDaemonStart, TypeDaemonStop, TypeTornTail, TypeClockBack, TypeFactor, TypeNote:
 		return true
 	}

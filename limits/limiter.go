@@ -280,6 +280,18 @@ func (t *Ticket) close(used Use, now time.Time) {
 	l.letIn(now)
 }
 
+// Drop forgets a server that there will never be again, and all that it used.
+func (l *Limiter) Drop(server mcprun.ServerName) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.servers, server)
+	for scope := range l.counters {
+		if scope.Server == server {
+			delete(l.counters, scope)
+		}
+	}
+}
+
 // Forget lets go of a client that is gone, once none of its calls is at work.
 func (l *Limiter) Forget(server mcprun.ServerName, session string) {
 	l.mu.Lock()

@@ -17,6 +17,7 @@ import (
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -134,8 +135,7 @@ func (r *Runtime) importImage(ctx context.Context, path string, progress func(st
 	if err != nil {
 		return nil, fmt.Errorf("reading image %s: %w", path, err)
 	}
-	sum := sha256.Sum256(index)
-	name := "mcprun.local/image:" + hex.EncodeToString(sum[:])
+	name := imageName(index)
 	if img, err := r.ctrd.client.GetImage(ctx, name); err == nil {
 		return img, nil
 	}
@@ -151,6 +151,26 @@ func (r *Runtime) importImage(ctx context.Context, path string, progress func(st
 		return nil, fmt.Errorf("importing %s: %w", path, err)
 	}
 	return r.ctrd.client.GetImage(ctx, name)
+}
+
+// DropImage takes the image of an OCI archive or layout away again, and what only it used.
+// That it is not there is fine.
+func (r *Runtime) DropImage(ctx context.Context, path string) error {
+	ctx = r.ctrd.ctx(ctx)
+	index, err := readIndex(path)
+	if err != nil {
+		return fmt.Errorf("reading image %s: %w", path, err)
+	}
+	if err := r.ctrd.client.ImageService().Delete(ctx, imageName(index), images.SynchronousDelete()); err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("removing the image of %s: %w", path, err)
+	}
+	return nil
+}
+
+// imageName is what an archive's or layout's image is called in containerd.
+func imageName(index []byte) string {
+	sum := sha256.Sum256(index)
+	return "mcprun.local/image:" + hex.EncodeToString(sum[:])
 }
 
 // readIndex returns index.json, after checking that it names one image.

@@ -379,6 +379,9 @@ func (i *Instance) Use() Use {
 	return i.use
 }
 
+// Processes are the container's, its first one included.
+func (i *Instance) Processes() []int { return i.rt.cgroups.Processes(i.cgroup) }
+
 // CPUTime is how long the container's processes have run, in microseconds; an error once
 // it is gone.
 func (i *Instance) CPUTime() (int64, error) { return i.rt.cgroups.CPUTime(i.cgroup) }

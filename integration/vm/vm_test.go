@@ -77,7 +77,7 @@ func guest(t *testing.T) string {
 		}
 	}
 	var programs []string
-	for _, p := range []string{"mcprun", "mcprun-cli", "mcprund", "mcprun-init", "containerd", "containerd-shim-runc-v2", "runc"} {
+	for _, p := range []string{"mcprun", "mcprun-cli", "mcprund", "mcprun-init", "mcprun-decoy", "containerd", "containerd-shim-runc-v2", "runc"} {
 		programs = append(programs, filepath.Join(os.Getenv("MCPRUN_BIN"), p))
 	}
 	run(t, ".", "cp", append(programs, bin)...)

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -68,6 +70,10 @@ func (a *App) showRecord(w io.Writer, r *audit.Record) {
 		}
 	case audit.TypeRefuse, audit.TypeKill, audit.TypeAccessDenied, audit.TypeToolChange, audit.TypeStrain, audit.TypeSyscall:
 		kind = a.colour(red, kind)
+	case audit.TypeDrill:
+		if r.Detail["aims-missed"] != "0" && r.Outcome != "begun" {
+			kind = a.colour(red, kind)
+		}
 	case audit.TypeCall:
 		kind = a.colour(green, kind)
 	}
@@ -96,6 +102,11 @@ func (a *App) showRecord(w io.Writer, r *audit.Record) {
 		line += " took=" + r.Duration.Round(1000).String()
 	}
 	fmt.Fprintln(w, line)
+	if r.Type == audit.TypeDrill {
+		for _, k := range slices.Sorted(maps.Keys(r.Detail)) {
+			fmt.Fprintf(w, "       %s: %s\n", lock.Visible(k), lock.Visible(r.Detail[k]))
+		}
+	}
 }
 
 func (a *App) auditVerify() *cobra.Command {

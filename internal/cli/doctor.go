@@ -171,7 +171,7 @@ func idmap(data string) finding {
 
 // programs are what the daemon needs beside it, with the oldest that is safe.
 var programs = []struct{ name, least string }{
-	{"mcprund", ""}, {"mcprun-init", ""}, {"containerd", "v2.3.2"}, {"containerd-shim-runc-v2", ""}, {"runc", "v1.5.2"},
+	{"mcprund", ""}, {"mcprun-init", ""}, {"mcprun-decoy", ""}, {"containerd", "v2.3.2"}, {"containerd-shim-runc-v2", ""}, {"runc", "v1.5.2"},
 }
 
 func (a *App) examinePrograms() []finding {

@@ -42,6 +42,7 @@ const (
 	OpConnect   Op = "connect"
 	OpPause     Op = "pause" // have a server's processes stand still
 	OpResume    Op = "resume"
+	OpDrill     Op = "drill"  // kill a decoy in every way, and measure it
 	OpLimits    Op = "limits" // what was used of each limit
 
 	// OpSetResources changes what the container of a running server may use.
@@ -73,6 +74,7 @@ type Request struct {
 	Client    mcprun.Principal  `json:"client,omitzero"`    // kill, revive: all calls of one client
 	Why       string            `json:"why,omitzero"`       // kill, revive
 	Remove    bool              `json:"remove,omitzero"`    // kill-key
+	Rounds    int               `json:"rounds,omitzero"`    // drill
 	Manifest  []byte            `json:"manifest,omitzero"`  // start, run, lock, reload: server.yaml
 	File      string            `json:"file,omitzero"`      // its absolute path: for messages, and for relative paths in it
 	Lock      []byte            `json:"lock,omitzero"`      // start, run, reload: server.lock
@@ -107,6 +109,7 @@ type Result struct {
 	Kills     []string       `json:"kills,omitzero"` // thrown switches, as text
 	Killed    *KillReport    `json:"killed,omitzero"`
 	Revived   *Revival       `json:"revived,omitzero"`
+	Drill     *Drill         `json:"drill,omitzero"`
 	KillKey   *KillKey       `json:"killKey,omitzero"`
 	Inspect   *Inspection    `json:"inspect,omitzero"`
 	Lock      []byte         `json:"lock,omitzero"`

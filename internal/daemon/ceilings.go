@@ -49,6 +49,15 @@ func (d *Daemon) ceilings() *manifest.Ceilings {
 	return nil
 }
 
+// above are the ceilings for one server: those in force, but for the decoy of a drill, which
+// is no server of anybody's but a program of mcprun's own, made and bounded by the daemon.
+func (d *Daemon) above(def *definition) *manifest.Ceilings {
+	if def.decoy {
+		return manifest.DefaultCeilings()
+	}
+	return d.ceilings()
+}
+
 // readCeilings reads policy.yaml. Only the file at the default place may be missing.
 func (d *Daemon) readCeilings() (*inForce, error) {
 	file := d.opts.Policy
@@ -75,7 +84,7 @@ func (d *Daemon) openCeilings() error {
 
 // within refuses a server that asks for more than the ceilings give.
 func (d *Daemon) within(doing string, def *definition) error {
-	v := d.ceilings().Check(def.m, filepath.Dir(def.file))
+	v := d.above(def).Check(def.m, filepath.Dir(def.file))
 	if len(v) == 0 {
 		return nil
 	}
@@ -179,7 +188,7 @@ func (s *server) enforce(who mcprun.Principal) error {
 	if run == nil {
 		return nil // a start under way looks again when it is up
 	}
-	v := s.d.ceilings().Check(with(def.m, run.resources()), filepath.Dir(def.file))
+	v := s.d.above(def).Check(with(def.m, run.resources()), filepath.Dir(def.file))
 	if len(v) == 0 {
 		s.judge(run, def)
 		return nil
@@ -202,9 +211,9 @@ func (s *server) enforce(who mcprun.Principal) error {
 func (s *server) judge(run *running, def *definition) []gate.Problem {
 	run.judging.Lock()
 	defer run.judging.Unlock()
-	policy, problems := policyOf(def, s.d.ceilings())
+	policy, problems := policyOf(def, s.d.above(def))
 	run.base = policy
-	s.d.limits.Set(s.name, def.m.CallLimits(s.d.ceilings()), timeNow())
+	s.d.limits.Set(s.name, def.m.CallLimits(s.d.above(def)), timeNow())
 	s.front.Rest(&front.Face{Greeting: pinnedGreeting(def.lock), Policy: policy})
 	run.life.SetPolicy(policy.Changed(run.current))
 	return problems

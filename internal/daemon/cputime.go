@@ -66,7 +66,7 @@ func (s *server) overCPU(run *running, milliCPU int64) {
 
 // affordsCPU refuses to start a server whose processor time is used up.
 func (d *Daemon) affordsCPU(doing string, def *definition) error {
-	d.limits.Set(def.m.Name, def.m.CallLimits(d.ceilings()), timeNow())
+	d.limits.Set(def.m.Name, def.m.CallLimits(d.above(def)), timeNow())
 	no := d.limits.LookLease(def.m.Name, limits.CPU, perCPU(cpuAhead, def.m.Resources.MilliCPU), timeNow())
 	if no == nil {
 		return nil

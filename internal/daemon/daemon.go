@@ -85,6 +85,7 @@ type Daemon struct {
 	page        page
 	law         law
 	orders      orders
+	drills      drills
 	chat        *notify.Sender // tells approval.webhook
 
 	mu      sync.Mutex
@@ -250,6 +251,7 @@ func (d *Daemon) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("opening the runtime: %w", err)
 	}
+	d.endOldDrill(ctx)
 	var why error
 	if d.mode, why = egress.Detect(); why != nil {
 		d.opts.Log.Warn("attempts at ports that no rule names will be refused unseen", "why", why)

@@ -13,6 +13,7 @@ import (
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/audit"
 	"github.com/mcprun/mcprun/internal/control"
+	"github.com/mcprun/mcprun/internal/front"
 	"github.com/mcprun/mcprun/internal/outbox"
 	"github.com/mcprun/mcprun/limits"
 	"github.com/mcprun/mcprun/lock"
@@ -50,6 +51,8 @@ func (d *Daemon) do(ctx context.Context, c *control.Call) (*control.Result, erro
 		return d.stopOne(ctx, c)
 	case control.OpKill:
 		return d.kill(c)
+	case control.OpDrill:
+		return d.drill(ctx, c)
 	case control.OpRevive:
 		return d.revive(c)
 	case control.OpKillKey:
@@ -271,6 +274,20 @@ func (d *Daemon) lock(ctx context.Context, c *control.Call) (*control.Result, er
 	if err := d.within(doing, def); err != nil {
 		return nil, err
 	}
+	pins, err := s.pin(ctx, def, c.Peer.Principal(), c.Progress)
+	if err != nil {
+		return nil, err
+	}
+	raw, err := lock.Marshal(pins)
+	if err != nil {
+		return nil, withContext(doing, err)
+	}
+	return &control.Result{Lock: raw}, nil
+}
+
+// pin starts the server once, without any network, and says what it is.
+func (s *server) pin(ctx context.Context, def *definition, who mcprun.Principal, progress func(string)) (*lock.File, error) {
+	doing := "locking " + string(def.m.Name)
 	s.acquire()
 	defer s.release()
 	ctx, cancel := context.WithTimeout(ctx, imageTimeout+def.m.Timeouts.Start)
@@ -280,26 +297,22 @@ func (d *Daemon) lock(ctx context.Context, c *control.Call) (*control.Result, er
 	if k, killed := s.killed(def); killed {
 		return nil, killedError(doing, k)
 	}
-	image, err := d.rt.Image(ctx, def.m.Image, filepath.Dir(def.file), c.Progress)
+	image, err := s.d.rt.Image(ctx, def.m.Image, filepath.Dir(def.file), progress)
 	if err != nil {
 		return nil, withContext(doing, err)
 	}
 	id := newInstanceID(def.m.Name)
-	rec := &audit.Record{Type: audit.TypeLock, Server: def.m.Name, Instance: id, Principal: c.Peer.Principal(), Detail: map[string]string{"image": string(image.Digest), "file": def.file}}
-	if err := d.record.AppendDurable(rec); err != nil {
+	rec := &audit.Record{Type: audit.TypeLock, Server: def.m.Name, Instance: id, Principal: who, Detail: map[string]string{"image": string(image.Digest), "file": def.file}}
+	if err := s.d.record.AppendDurable(rec); err != nil {
 		return nil, fmt.Errorf("%s: it cannot be recorded: %w", doing, err)
 	}
-	c.Progress("starting the server without any network to see its tools")
+	progress("starting the server without any network to see its tools")
 	run, _, current, err := s.launch(ctx, id, def, image, false)
 	if err != nil {
 		return nil, withContext(doing, err)
 	}
-	d.end(s, run, errStopped)
-	raw, err := lock.Marshal(current)
-	if err != nil {
-		return nil, withContext(doing, err)
-	}
-	return &control.Result{Lock: raw}, nil
+	s.d.end(s, run, errStopped)
+	return current, nil
 }
 
 // connect makes the request's connection, or the files that came with it, an MCP session.
@@ -309,16 +322,8 @@ func (d *Daemon) connect(c *control.Call) (*control.Result, error) {
 		return nil, err
 	}
 	doing := "connecting to " + string(c.Server)
-	if k, killed := s.front.Killed("", c.Peer.Principal()); killed {
-		return nil, killedError(doing, k)
-	}
-	s.mu.Lock()
-	def := s.spec
-	s.mu.Unlock()
-	if def != nil {
-		if err := d.within(doing, def); err != nil {
-			return nil, err
-		}
+	if err := s.mayJoin(doing, c.Peer.Principal()); err != nil {
+		return nil, err
 	}
 	if c.Files && len(c.Received) != 2 {
 		return nil, &mcprun.Error{Class: mcprun.Usage, What: doing, Why: "stdin and stdout did not come along"}
@@ -329,14 +334,9 @@ func (d *Daemon) connect(c *control.Call) (*control.Result, error) {
 	}
 	past, leave := d.pasts.join(c.Peer)
 	defer leave()
-	session, err := s.front.NewSession("s-"+newInstanceID("")[1:], c.Peer.Principal(), past, in, out)
+	session, err := s.join(doing, c.Peer.Principal(), past, in, out)
 	if err != nil {
 		return nil, err
-	}
-	if k, killed := s.front.Killed("", c.Peer.Principal()); killed {
-		session.Close() // thrown meanwhile, it may not have found the session
-		session.Serve()
-		return nil, killedError(doing, k)
 	}
 	if err := c.Ready(); err != nil {
 		session.Close()
@@ -349,6 +349,34 @@ func (d *Daemon) connect(c *control.Call) (*control.Result, error) {
 	}
 	session.Serve()
 	return nil, nil
+}
+
+// mayJoin refuses a client that a switch or the ceilings keep out.
+func (s *server) mayJoin(doing string, who mcprun.Principal) error {
+	if k, killed := s.front.Killed("", who); killed {
+		return killedError(doing, k)
+	}
+	s.mu.Lock()
+	def := s.spec
+	s.mu.Unlock()
+	if def != nil {
+		return s.d.within(doing, def)
+	}
+	return nil
+}
+
+// join makes two streams a client's session; its caller serves it.
+func (s *server) join(doing string, who mcprun.Principal, past *front.Past, in io.ReadCloser, out outbox.Conn) (*front.Session, error) {
+	session, err := s.front.NewSession("s-"+newInstanceID("")[1:], who, past, in, out)
+	if err != nil {
+		return nil, err
+	}
+	if k, killed := s.front.Killed("", who); killed {
+		session.Close() // thrown meanwhile, it may not have found the session
+		session.Serve()
+		return nil, killedError(doing, k)
+	}
+	return session, nil
 }
 
 func (d *Daemon) inspect(c *control.Call) (*control.Result, error) {

@@ -109,6 +109,7 @@ func (d *Daemon) throw(k limits.Kill) (*control.KillReport, error) {
 		d.endCalls(l, targets)
 	}
 	d.recordLadder(l)
+	d.drills.saw(l)
 	return l.report, errors.Join(l.errs...)
 }
 

@@ -29,24 +29,30 @@ func killKey(d paths.Dirs) string { return filepath.Join(d.Keys(), "kill.key") }
 // minKey is the length of a key that nobody guesses: 32 bytes, as base64 has them.
 const minKey = 43
 
-// Automation reports whether this is the key. Without a file there is none, and none is
-// taken out of a file that others than root can read.
+// Automation reports whether this is the key.
 func (d *Daemon) Automation(key string) bool {
-	f, err := os.OpenFile(killKey(d.opts.Dirs), os.O_RDONLY|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() || st.Mode().Perm()&0o077 != 0 {
-		return false
-	}
-	raw, err := io.ReadAll(io.LimitReader(f, 1<<10))
-	want := strings.TrimSpace(string(raw))
-	if err != nil || len(want) < minKey {
+	want, ok := readKillKey(d.opts.Dirs)
+	if !ok {
 		return false
 	}
 	a, b := sha256.Sum256([]byte(key)), sha256.Sum256([]byte(want)) // of one length, whatever was sent
 	return subtle.ConstantTimeCompare(a[:], b[:]) == 1
+}
+
+// readKillKey returns the key. Without a file there is none, and none is taken out of a
+// file that others than root can read.
+func readKillKey(dirs paths.Dirs) (key string, ok bool) {
+	f, err := os.OpenFile(killKey(dirs), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return "", false
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() || st.Mode().Perm()&0o077 != 0 {
+		return "", false
+	}
+	raw, err := io.ReadAll(io.LimitReader(f, 1<<10))
+	key = strings.TrimSpace(string(raw))
+	return key, err == nil && len(key) >= minKey
 }
 
 // makeKillKey makes a key in place of the one before, or takes that away.

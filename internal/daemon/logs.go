@@ -144,6 +144,16 @@ func (l *serverLog) rotate(n int64) error {
 	return nil
 }
 
+// close lets go of the file; a server that is over writes no more.
+func (l *serverLog) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file != nil {
+		l.file.Close()
+		l.file = nil
+	}
+}
+
 // last returns up to n of the last lines, and with follow a channel of what
 // comes next, until cancel is called.
 func (l *serverLog) last(n int, follow bool) (lines []string, next chan string, cancel func()) {

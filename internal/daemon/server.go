@@ -58,6 +58,7 @@ type definition struct {
 	m       *manifest.Server
 	lock    *lock.File // nil while locking
 	profile *profiles.Profile
+	decoy   bool // the daemon has made it, for a drill
 }
 
 // running is one life: a container, its session, and its end.

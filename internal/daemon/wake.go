@@ -163,7 +163,7 @@ func (s *server) startAgain(def *definition, who mcprun.Principal) error {
 
 // rest has clients told from the pins what they are told by the server when it runs.
 func (s *server) rest(def *definition) []gate.Problem {
-	policy, problems := policyOf(def, s.d.ceilings())
+	policy, problems := policyOf(def, s.d.above(def))
 	s.front.Rest(&front.Face{Greeting: pinnedGreeting(def.lock), Policy: policy})
 	return problems
 }

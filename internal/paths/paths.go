@@ -40,7 +40,10 @@ func (d Dirs) Limits() string { return filepath.Join(d.Data, "limits.json") }
 func (d Dirs) OldFactor() string { return filepath.Join(d.Keys(), "factor.json") }
 
 // Kill is the folder in which the appearance of a file is a kill.
-func (d Dirs) Kill() string       { return filepath.Join(d.Data, "kill") }
+func (d Dirs) Kill() string { return filepath.Join(d.Data, "kill") }
+
+// Drill is where the decoy of a drill is while it goes on; otherwise it is not there.
+func (d Dirs) Drill() string      { return filepath.Join(d.Data, "drill") }
 func (d Dirs) DaemonLog() string  { return filepath.Join(d.Data, "daemon.log") }
 func (d Dirs) Names() string      { return filepath.Join(d.Data, "names") }
 func (d Dirs) ServerLogs() string { return filepath.Join(d.Data, "logs") }

@@ -37,7 +37,7 @@ func missing(f string) string {
 			return "run the tests as root"
 		}
 	case "containerd":
-		return notAll("make build", "containerd", "containerd-shim-runc-v2", "runc", "mcprun-init", "mcprun", "mcprun-cli", "mcprund")
+		return notAll("make build", "containerd", "containerd-shim-runc-v2", "runc", "mcprun-init", "mcprun-decoy", "mcprun", "mcprun-cli", "mcprund")
 	case "images":
 		if os.Getenv("MCPRUN_IMAGES") == "" {
 			return "run the tests with make test, which builds the images"

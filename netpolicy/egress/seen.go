@@ -51,6 +51,13 @@ func NewSeen() *Seen {
 	return &Seen{servers: make(map[mcprun.ServerName]map[destinationKey]*Destination), now: time.Now}
 }
 
+// Drop forgets a server that there will never be again.
+func (s *Seen) Drop(server mcprun.ServerName) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.servers, server)
+}
+
 func (s *Seen) add(server mcprun.ServerName, e event, v mcprun.Verdict, sent, received int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
