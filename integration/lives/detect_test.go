@@ -10,9 +10,9 @@ import (
 // seen counts how often the record has something of a server.
 func seen(t *testing.T, d *harness.Daemon, server, rule string) (n int) {
 	t.Helper()
-	for _, kind := range []string{"strain", "stop", "drop", "result", "tool-change"} {
+	for _, kind := range []string{"strain", "stop", "drop", "result", "tool-change", "syscall"} {
 		for _, r := range records(t, d, kind) {
-			if r.Server == server && (r.Rule == rule || rule == "server.crashed" && r.Outcome == "crashed") {
+			if r.Server == server && (r.Rule == rule || rule == "syscall.never" && r.Rule == "seccomp.never" || rule == "server.crashed" && r.Outcome == "crashed") {
 				n++
 			}
 		}
@@ -50,6 +50,7 @@ func TestKillsByItself(t *testing.T) {
 	}{
 		{"container.memory", "child", 200, "server", false},
 		{"container.pids", "fork", 100, "server", true},
+		{"syscall.never", "backdoor", 0, "server", true},
 		{"server.crashed", "end", 1, "server", false},
 		{"protocol.violation", "shout", 0, "server", true},
 		{"result.invalid", "lie", 0, "tool", false},

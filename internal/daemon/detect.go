@@ -17,6 +17,7 @@ import (
 	"github.com/mcprun/mcprun/limits/detect"
 	"github.com/mcprun/mcprun/netpolicy"
 	"github.com/mcprun/mcprun/netpolicy/egress"
+	"github.com/mcprun/mcprun/profiles"
 )
 
 const (
@@ -115,6 +116,8 @@ func seenIn(rec *audit.Record) (e detect.Event, ok bool) {
 		e.Name = named(rec.Rule == front.RuleResultInvalid, detect.ResultInvalid)
 	case audit.TypeDrop:
 		e.Name = named(rec.Rule == upstream.RuleViolation, detect.ProtocolViolation)
+	case audit.TypeSyscall:
+		e.Name, e.Times = named(rec.Rule == profiles.RuleNever, detect.SyscallNever), number(rec.Detail[detailTimes])
 	case audit.TypeStop:
 		e.Name = named(rec.Outcome == outcomeCrashed, detect.ServerCrashed)
 	case audit.TypeRefuse:

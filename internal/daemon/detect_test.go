@@ -35,6 +35,8 @@ func TestSeenIn(t *testing.T) {
 		{"a late reply", audit.Record{Type: audit.TypeDrop, Rule: "protocol.late"}, "", 0},
 		{"what a client sent", audit.Record{Type: audit.TypeDrop}, "", 0},
 		{"a crash", audit.Record{Type: audit.TypeStop, Outcome: "crashed"}, detect.ServerCrashed, 1},
+		{"a system call that nobody may make", audit.Record{Type: audit.TypeSyscall, Rule: "seccomp.never", Detail: map[string]string{"times": "3"}}, detect.SyscallNever, 3},
+		{"one that a profile could have", audit.Record{Type: audit.TypeSyscall, Rule: "seccomp.unnamed", Detail: map[string]string{"times": "3"}}, "", 0},
 		{"a stop", audit.Record{Type: audit.TypeStop, Outcome: "ended"}, "", 0},
 		{"a refused call", audit.Record{Type: audit.TypeRefuse, Rule: "schema.invalid", Detail: judged}, detect.CallRefused, 1},
 		{"one of a tool that the server changed", audit.Record{Type: audit.TypeRefuse, Rule: "tool.changed", Detail: judged}, "", 0},

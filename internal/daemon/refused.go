@@ -128,7 +128,7 @@ func (s *server) recordRefused(run *running, e denials.Entry, times int64) {
 		}
 		rec.Detail["calls"] = clip(strings.Join(names, ", "))
 	}
-	for k, v := range map[string]string{"call": e.Call, "args": e.Args, "pointing-to": e.Note, "program": e.Program, "add": e.Add, "times": fmt.Sprint(times)} {
+	for k, v := range map[string]string{"call": e.Call, "args": e.Args, "pointing-to": e.Note, "program": e.Program, "add": e.Add, detailTimes: fmt.Sprint(times)} {
 		if v != "" {
 			rec.Detail[k] = clip(strings.ToValidUTF8(v, "\ufffd"))
 		}

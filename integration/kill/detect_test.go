@@ -1,0 +1,136 @@
+package kill
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/mcprun/mcprun/integration/harness"
+)
+
+// line is what these tests look at of a record.
+type line struct {
+	Seq                                     uint64
+	Type, Rule, Method, Principal, Who, Why string
+	Detail                                  map[string]string
+}
+
+func lines(t *testing.T, d *harness.Daemon) (out []line) {
+	t.Helper()
+	for text := range strings.Lines(d.Must("audit", "tail", "-n", "10000", "--json")) {
+		var l line
+		if err := json.Unmarshal([]byte(text), &l); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
+// A client that policy refuses, or that knocks at what is not its, is stopped after so
+// often as policy.yaml says, and nobody else is. A reload changes the rules, a broken one
+// does not.
+func TestClientsAreKilledByThemselves(t *testing.T) {
+	policy := filepath.Join(t.TempDir(), "policy.yaml")
+	write := func(kill string) {
+		t.Helper()
+		if err := os.WriteFile(policy, []byte("version: 1\nkill: "+kill+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(`[{after: call.refused, times: 3, within: 10m, reason: "look at it"}]`)
+	d := harness.New(t, "-clients", fmt.Sprint(someone), "-policy", policy)
+	d.Up("one", "everything", tools)
+	d.Up("two", "everything", tools)
+	by := func(uid uint32, args ...string) *exec.Cmd { return asUser(d.Command(args...), uid) }
+	theirEcho := func() *exec.Cmd { return by(someone, "call", "one", "echo", `{"message":"hello"}`) }
+	wrong := func(uid uint32) {
+		t.Helper()
+		if text, code := begin(t, by(uid, "call", "one", "echo", `{"message":1}`)).end(t); code != 3 || !strings.Contains(text, "schema.invalid") {
+			t.Errorf("a wrong call: code %d, %s", code, text)
+		}
+	}
+	kills := func() (out []line) {
+		for _, l := range lines(t, d) {
+			if l.Type == "kill" {
+				out = append(out, l)
+			}
+		}
+		return out
+	}
+	theirs, ours := long(t, d, "two", someone), long(t, d, "two", 0)
+	for range 2 { // below the number nothing happens, and each is counted by itself
+		wrong(someone)
+		wrong(0)
+	}
+	answers(t, theirEcho())
+	if found := kills(); len(found) > 0 {
+		t.Fatalf("killed: %+v", found)
+	}
+	wrong(someone)
+	const why = "call.refused was seen 3 times within 10m, a kill rule of policy.yaml: look at it (record "
+	theirs.killed(t, why)
+	refused(t, theirEcho(), why, "by policy", fmt.Sprintf("mcprun revive --principal uid:%d", someone))
+	ours.goesOn(t)
+	answers(t, echo(d, "one"))
+	if _, errs, _ := d.Run("ps"); !strings.Contains(errs, fmt.Sprintf("principal uid:%d by policy", someone)) || !strings.Contains(errs, why) {
+		t.Errorf("ps does not show the switch: %q", errs)
+	}
+	found := kills()
+	if len(found) != 1 || found[0].Who != "policy" || found[0].Detail["way"] != "policy" || found[0].Detail["target"] != fmt.Sprintf("principal@uid:%d", someone) {
+		t.Fatalf("the record of it: %+v", found)
+	}
+	for _, l := range lines(t, d) { // what was seen stands before it, its steps after it
+		if seen := strings.Contains(found[0].Why, fmt.Sprintf("(record %d)", l.Seq)); seen && (l.Rule != "schema.invalid" || l.Seq > found[0].Seq) {
+			t.Errorf("it names %+v", l)
+		}
+		if l.Method == "mcprun kill" && (l.Seq < found[0].Seq || l.Detail["ms-stay-dead"] == "") {
+			t.Errorf("its steps: %+v", l)
+		}
+	}
+
+	// A broken file keeps the rules, and the counts.
+	write("[{after: call.refuse}]")
+	if _, errs, code := d.Run("policy", "reload"); code == 0 || !strings.Contains(errs, "did you mean call.refused?") {
+		t.Errorf("code %d: %s", code, errs)
+	}
+	if text := d.Must("policy", "show"); !strings.Contains(text, "{after: call.refused, times: 3, within: 10m, level: principal, cool-down: 10s, reason: \"look at it\"}") {
+		t.Errorf("in force: %s", text)
+	}
+	wrong(0)
+	refused(t, echo(d, "one"), why)
+	ours.killed(t, why)
+	d.Must("revive", "--principal", "uid:0", "--why", "an operator is one still")
+	answers(t, echo(d, "one"))
+
+	// A restart takes nothing back; a good file changes what counts.
+	write("[{after: access.denied, times: 3, within: 1m}]")
+	d.Must("policy", "reload")
+	d.Crash()
+	d.Start()
+	d.Ready()
+	d.Must("start", "one.yaml")
+	refused(t, theirEcho(), why)
+	d.Must("revive", "--principal", fmt.Sprintf("uid:%d", someone), "--why", "test")
+	for range 4 {
+		wrong(someone)
+	}
+	knock := func() {
+		t.Helper()
+		if text, code := begin(t, by(someone, "stop", "one")).end(t); code != 3 {
+			t.Errorf("a client stops a server: code %d, %s", code, text)
+		}
+	}
+	knock()
+	knock()
+	answers(t, theirEcho())
+	knock()
+	eventually(t, "the kill", func() bool { return len(kills()) == 3 })
+	refused(t, theirEcho(), "access.denied was seen 3 times within 1m")
+	answers(t, echo(d, "one"))
+	d.Must("audit", "verify")
+}
