@@ -154,6 +154,8 @@ type Instance struct {
 	done   chan struct{}
 	once   sync.Once
 
+	spec     string   // as containerd got it
+	tmpfs    []string // where the server has file systems of its own, in memory
 	freezer  freezer
 	strained func()
 	limits   *cgroup.Watch
@@ -174,7 +176,7 @@ func (r *Runtime) Start(ctx context.Context, plan Plan) (_ *Instance, err error)
 	if err != nil {
 		return nil, err
 	}
-	inst := &Instance{ID: plan.ID, IDBase: base, rt: r, cgroup: r.parent() + "/" + plan.ID, pidfd: -1, done: make(chan struct{}), freezer: newFreezer(), strained: plan.Strained}
+	inst := &Instance{ID: plan.ID, IDBase: base, rt: r, cgroup: r.parent() + "/" + plan.ID, pidfd: -1, done: make(chan struct{}), freezer: newFreezer(), strained: plan.Strained, tmpfs: tmpfsOf(plan.Server)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, inst.Kill(), inst.Clean(context.WithoutCancel(ctx)))
@@ -200,6 +202,7 @@ func (r *Runtime) Start(ctx context.Context, plan Plan) (_ *Instance, err error)
 		return nil, err
 	}
 	failpoint.Hit("runtime.spec-made")
+	inst.spec = spec
 	if inst.task, err = r.ctrd.create(ctx, plan, spec, base); err != nil {
 		return nil, err
 	}

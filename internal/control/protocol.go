@@ -73,6 +73,7 @@ type Request struct {
 	Label     mcprun.Label      `json:"label,omitzero"`     // kill, revive: all servers with it
 	Client    mcprun.Principal  `json:"client,omitzero"`    // kill, revive: all calls of one client
 	Why       string            `json:"why,omitzero"`       // kill, revive
+	Preserve  bool              `json:"preserve,omitzero"`  // kill: keep what ends
 	Remove    bool              `json:"remove,omitzero"`    // kill-key
 	Rounds    int               `json:"rounds,omitzero"`    // drill
 	Manifest  []byte            `json:"manifest,omitzero"`  // start, run, lock, reload: server.yaml
@@ -301,6 +302,22 @@ type KillReport struct {
 	Sessions int        `json:"sessions"`         // of a client, that were ended
 	Failed   int        `json:"failedCalls"`
 	Steps    []KillStep `json:"steps"`
+	Kept     []Kept     `json:"kept,omitzero"` // with preserve
+}
+
+// Kept is what was kept of one server that was killed.
+type Kept struct {
+	Server  mcprun.ServerName `json:"server"`
+	Folder  string            `json:"folder,omitzero"`
+	Files   []KeptFile        `json:"files,omitzero"`
+	Missing []string          `json:"missing,omitzero"` // what could not be kept, and why
+}
+
+// KeptFile is one file of it.
+type KeptFile struct {
+	Name   string        `json:"name"`
+	Size   int64         `json:"size"`
+	Digest mcprun.Digest `json:"digest"`
 }
 
 // Revival is what became of a request to take back a switch.

@@ -48,7 +48,14 @@ func (d *Daemon) kill(c *control.Call) (*control.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	report, err := d.killNamed(newKill(t, string(c.Peer.Principal()), c.Why, wayCommand))
+	var p *keeper
+	if c.Preserve {
+		if err := mayKeep(t); err != nil {
+			return nil, err
+		}
+		p = &keeper{d: d}
+	}
+	report, err := d.killNamed(newKill(t, string(c.Peer.Principal()), c.Why, wayCommand), p)
 	if err != nil {
 		return nil, err
 	}
@@ -57,14 +64,14 @@ func (d *Daemon) kill(c *control.Call) (*control.Result, error) {
 
 // killNamed kills what somebody has named. A name that was never started could be killed
 // too (it would then never start), but a slip of the pen must not look like a kill that
-// worked.
-func (d *Daemon) killNamed(k limits.Kill) (*control.KillReport, error) {
+// worked. p, where it is not nil, keeps what ends.
+func (d *Daemon) killNamed(k limits.Kill, p *keeper) (*control.KillReport, error) {
 	if k.Server != "" {
 		if _, err := d.server(k.Server, false); err != nil {
 			return nil, err
 		}
 	}
-	return d.throw(k)
+	return d.throwKeeping(k, p)
 }
 
 func newKill(t limits.Target, who, why, way string) limits.Kill {
@@ -81,6 +88,7 @@ type ladder struct {
 	begun  time.Time
 	report *control.KillReport
 	errs   []error
+	keeper *keeper // nil: nothing is kept
 }
 
 // step notes that a step is done. One that failed does not stop the next ones: what
@@ -96,8 +104,12 @@ func (l *ladder) step(name string, err error, note string) {
 
 // throw climbs the ladder of a kill, in the order of the design: deny, record,
 // cut, fail, kill, stay dead, clean.
-func (d *Daemon) throw(k limits.Kill) (*control.KillReport, error) {
-	l := &ladder{k: k, begun: timeNow(), report: &control.KillReport{Target: k.Target.String(), Argument: k.Argument(), Who: k.Who, Why: k.Why, When: k.When}}
+func (d *Daemon) throw(k limits.Kill) (*control.KillReport, error) { return d.throwKeeping(k, nil) }
+
+// throwKeeping is throw, and keeps what ends: a look before the kill, for as long as
+// lookBound, and the copies after it, when nothing that protects is left to do.
+func (d *Daemon) throwKeeping(k limits.Kill, p *keeper) (*control.KillReport, error) {
+	l := &ladder{k: k, begun: timeNow(), keeper: p, report: &control.KillReport{Target: k.Target.String(), Argument: k.Argument(), Who: k.Who, Why: k.Why, When: k.When}}
 	d.switches.Deny(k)
 	targets := d.targets(k.Target)
 	d.desk.Revoke(approval.Stops(k.Target, namesOf(targets)))
@@ -130,14 +142,31 @@ func (d *Daemon) endCalls(l *ladder, targets []*server) {
 
 // endServers is the rest of the ladder where processes end.
 func (d *Daemon) endServers(l *ladder, targets []*server) {
+	if l.keeper != nil {
+		l.keeper.k = l.k
+		l.keeper.look(targets) // meanwhile: a server that is cut off may put its things away
+	}
 	l.step("cut", nil, cutNetworks(targets, l.k))
 	for _, s := range targets {
 		l.report.Failed += s.front.InFlight()
+		if l.keeper != nil {
+			s.front.FailHeld(&front.KilledError{Kill: l.k}) // it ends in the kill, if it has not by then
+			continue
+		}
 		s.front.Fail(&front.KilledError{Kill: l.k})
 	}
 	l.step("fail", nil, "")
+	if l.keeper != nil {
+		note, err := l.keeper.looked()
+		l.step("look", err, note)
+	}
 	l.step("kill", killProcesses(targets, l.report), "")
 	l.step("stay dead", d.switches.Persist(l.k), "")
+	if l.keeper != nil {
+		kept, note := l.keeper.keep()
+		l.report.Kept = kept
+		l.step("keep", nil, note)
+	}
 	l.step("clean", d.awaitEnd(targets, l.k), "")
 }
 

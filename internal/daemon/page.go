@@ -128,7 +128,7 @@ func (o *office) Decide(id string, yes bool, by mcprun.Principal, proof approval
 }
 
 func (o *office) Kill(t limits.Target, by, why, way string) (*control.KillReport, error) {
-	return o.killNamed(newKill(t, by, why, way))
+	return o.killNamed(newKill(t, by, why, way), nil)
 }
 
 func (o *office) Refused(by mcprun.Principal, request, why string) {

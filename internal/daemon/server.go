@@ -69,6 +69,7 @@ type running struct {
 	net  *network      // nil while locking: then there is none at all
 	done chan struct{} // closed when it is cleaned up
 	once sync.Once
+	hold atomic.Pointer[holding] // of a kill that keeps what it leaves
 
 	strain   strain
 	profile  *profiles.Profile
@@ -524,6 +525,7 @@ func (d *Daemon) end(s *server, run *running, cause error) {
 		s.front.End(run.life, cause)
 		s.front.Pause("") // what ended is paused no more
 		failpoint.Hit("end.calls-failed")
+		run.hold.Load().awaitSeen()
 		if err := run.inst.Kill(); err != nil {
 			d.opts.Log.Error("killing", "instance", run.inst.ID, "err", err)
 		}
@@ -531,6 +533,7 @@ func (d *Daemon) end(s *server, run *running, cause error) {
 		if err := run.net.end(cause); err != nil {
 			d.opts.Log.Error("ending the network", "instance", run.inst.ID, "err", err)
 		}
+		run.hold.Load().awaitKept()
 		if err := run.inst.Clean(context.Background()); err != nil {
 			d.opts.Log.Error("cleaning up", "instance", run.inst.ID, "err", err)
 		}

@@ -153,6 +153,14 @@ func (s *Server) Fail(cause error) {
 	}
 }
 
+// FailHeld is Fail, but the server does not learn of it, as it would from the end of its
+// connection: for one who is about to look at it.
+func (s *Server) FailHeld(cause error) {
+	if l := s.life.Load(); l != nil {
+		l.conn.FailHeld(cause)
+	}
+}
+
 // KilledError is what a call gets that a kill switch ended or refused.
 type KilledError struct{ Kill limits.Kill }
 

@@ -43,7 +43,10 @@ func (d Dirs) OldFactor() string { return filepath.Join(d.Keys(), "factor.json")
 func (d Dirs) Kill() string { return filepath.Join(d.Data, "kill") }
 
 // Drill is where the decoy of a drill is while it goes on; otherwise it is not there.
-func (d Dirs) Drill() string      { return filepath.Join(d.Data, "drill") }
+func (d Dirs) Drill() string { return filepath.Join(d.Data, "drill") }
+
+// Preserved is where is kept what killed servers left, for a look at it.
+func (d Dirs) Preserved() string  { return filepath.Join(d.Data, "preserved") }
 func (d Dirs) DaemonLog() string  { return filepath.Join(d.Data, "daemon.log") }
 func (d Dirs) Names() string      { return filepath.Join(d.Data, "names") }
 func (d Dirs) ServerLogs() string { return filepath.Join(d.Data, "logs") }

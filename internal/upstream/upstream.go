@@ -168,6 +168,13 @@ func (c *Conn) Answer(m mcpwire.Message) { c.box.Send(mcpwire.AppendMessage(nil,
 // Fail ends the session: every request in flight gets err now, and none is
 // taken any more. The first cause stays.
 func (c *Conn) Fail(err error) {
+	c.FailHeld(err)
+	c.box.Close()
+}
+
+// FailHeld is Fail, but the server does not learn of it: its connection stays, and no
+// request is sent on it any more.
+func (c *Conn) FailHeld(err error) {
 	c.mu.Lock()
 	if c.err == nil {
 		c.err = err
@@ -180,7 +187,6 @@ func (c *Conn) Fail(err error) {
 		p.timer.Stop()
 		p.reply(Reply{Err: cause})
 	}
-	c.box.Close()
 }
 
 func (c *Conn) expire(id int64, after time.Duration) {

@@ -41,6 +41,7 @@ var tools = []struct {
 	{"deaf", "Ignore every signal that can be ignored, in n processes", deaf},
 	{"bomb", "Start processes that start processes, as fast as they can", bomb},
 	{"detach", "Start n processes in sessions of their own, with no parent of ours", detach},
+	{"hide", "Leave behind what is hard to look at, and n files", hide},
 	{"litter", "Fill the folder for temporary files", litter},
 	{"shout", "Write to stdout without end", shout},
 	{"mutter", "Write to stderr without end", mutter},

@@ -74,12 +74,13 @@ func principalOf(s string) (mcprun.Principal, error) {
 func (a *App) killCommand() *cobra.Command {
 	var t Targets
 	var why string
+	var keep bool
 	cmd := &cobra.Command{
 		Use: "kill NAME | NAME/TOOL | --label K=V | --principal P | --all", Short: "end a server, a tool or a client's calls at once; it stays dead until revived",
 		Long: "Throw the kill switch. When the command returns, new calls are refused, calls in flight have failed,\nno process is left, and the switch is on disk. kill --all works without a daemon too.",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			req, err := t.Request(control.Request{Op: control.OpKill, Why: why}, args)
+			req, err := t.Request(control.Request{Op: control.OpKill, Why: why, Preserve: keep}, args)
 			if err != nil {
 				return err
 			}
@@ -96,6 +97,7 @@ func (a *App) killCommand() *cobra.Command {
 	}
 	t.flags(cmd)
 	cmd.Flags().StringVar(&why, "why", "", "the reason, for the record")
+	cmd.Flags().BoolVar(&keep, "preserve", false, "keep what a server leaves: its log, processes and files")
 	return cmd
 }
 
@@ -139,7 +141,23 @@ func (a *App) ShowKill(w io.Writer, r *control.KillReport) {
 	for _, s := range r.Steps {
 		fmt.Fprintf(w, "  %-10s after %8.2f ms  %s\n", s.Step, s.AfterMS, s.Note)
 	}
+	for _, k := range r.Kept {
+		a.showKept(w, k)
+	}
 	fmt.Fprintf(w, "it stays dead until: mcprun revive %s --why '...'\n", r.Argument)
+}
+
+// showKept says where what is left of one server is.
+func (a *App) showKept(w io.Writer, k control.Kept) {
+	if k.Folder != "" {
+		fmt.Fprintf(w, "kept of %s in %s\n", k.Server, k.Folder)
+	}
+	for _, f := range k.Files {
+		fmt.Fprintf(w, "  %-14s %10d bytes  %s\n", f.Name, f.Size, f.Digest)
+	}
+	for _, m := range k.Missing {
+		fmt.Fprintf(w, "  not kept of %s: %s\n", k.Server, lock.Visible(m))
+	}
 }
 
 // withoutDaemonWait bounds the wait for processes to end.
