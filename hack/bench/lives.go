@@ -175,6 +175,9 @@ func (b *bench) hold() ([]int, error) {
 	var fds []int
 	for _, pid := range b.contained() {
 		fd, err := unix.PidfdOpen(pid, 0)
+		if err == unix.ESRCH {
+			continue // it ended by itself since it was listed
+		}
 		if err != nil {
 			return nil, fmt.Errorf("holding process %d: %w", pid, err)
 		}

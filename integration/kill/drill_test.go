@@ -137,7 +137,7 @@ func TestDrill(t *testing.T) {
 	t.Run("whole", func(t *testing.T) {
 		call := long(t, d, "neighbour", 0)
 		stop := throughout(t, d, "neighbour")
-		out, errs, code := d.Run("drill", "kill", "--rounds", "1", "--json", "--why", "monthly")
+		out, errs, code := d.Run("drill", "kill", "--rounds", "1", "--servers", "3", "--json", "--why", "monthly")
 		if n := stop(); n == 0 {
 			t.Error("the neighbour answered nothing meanwhile")
 		}
@@ -199,7 +199,7 @@ func TestDrill(t *testing.T) {
 // drillUnderWay begins a drill and returns when it is in its rounds.
 func drillUnderWay(t *testing.T, d *harness.Daemon) *program {
 	t.Helper()
-	p := begin(t, d.Command("drill", "kill", "--rounds", "100"))
+	p := begin(t, d.Command("drill", "kill", "--rounds", "100", "--servers", "2"))
 	eventually(t, "a decoy that runs", func() bool {
 		var all []status
 		if err := json.Unmarshal([]byte(d.Must("ps", "--json")), &all); err != nil {
@@ -250,12 +250,12 @@ func judgeReport(t *testing.T, r drillReport) {
 		}
 	}
 	want := []string{"tool by command, calls", "client by command, calls", "server by command, 10 processes", "label by command, 10 processes", "server by command, 100 processes",
-		"server by command, 1 GiB resident", "server by file, 10 processes", "server by http, 10 processes"}
+		"server by command, 1 GiB resident", "label by command, 3 servers", "server by file, 10 processes", "server by http, 10 processes"}
 	if diff := cmp.Diff(want, kills); diff != "" {
 		t.Errorf("the kills (- want, + got):\n%s", diff)
 	}
-	if r.Rounds != 1 || r.Revoked.N != len(want) || r.Aims != 22 {
-		t.Errorf("%d rounds, %d kills, %d aims; want 1, %d, 22", r.Rounds, r.Revoked.N, r.Aims, len(want))
+	if r.Rounds != 1 || r.Revoked.N != len(want) || r.Aims != 25 {
+		t.Errorf("%d rounds, %d kills, %d aims; want 1, %d, 25", r.Rounds, r.Revoked.N, r.Aims, len(want))
 	}
 	for _, way := range []string{"kill --all, SIGUSR1", "page", "mcprun run", "without a daemon"} {
 		if !slices.ContainsFunc(r.NotTried, func(n struct{ Way, Why, How string }) bool {

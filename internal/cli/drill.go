@@ -23,13 +23,13 @@ func (a *App) drillCommand() *cobra.Command {
 }
 
 func (a *App) drillKill() *cobra.Command {
-	var rounds int
+	var rounds, servers int
 	var why string
 	cmd := &cobra.Command{
 		Use: "kill", Short: "kill a decoy in every way, and measure how long it takes", Args: cobra.NoArgs,
 		Long: "Start a decoy server, have it hold calls, connections, processes and memory, and kill it in every way that harms\nno other server. Each step is held against what is aimed at, and the figures go into the record.\nNothing of it is left. Exit code 1 if an aim was missed.",
 		RunE: func(*cobra.Command, []string) error {
-			r, err := a.askDrill(control.Request{Op: control.OpDrill, Rounds: rounds, Why: why})
+			r, err := a.askDrill(control.Request{Op: control.OpDrill, Rounds: rounds, Servers: servers, Why: why})
 			if err != nil {
 				return err
 			}
@@ -44,6 +44,7 @@ func (a *App) drillKill() *cobra.Command {
 		},
 	}
 	cmd.Flags().IntVar(&rounds, "rounds", 0, "how often each kill is made, up to 200 (default 5)")
+	cmd.Flags().IntVar(&servers, "servers", 0, "kill so many servers at once too, up to 50")
 	cmd.Flags().StringVar(&why, "why", "", "the reason, for the record")
 	return cmd
 }

@@ -76,6 +76,7 @@ type Request struct {
 	Preserve  bool              `json:"preserve,omitzero"`  // kill: keep what ends
 	Remove    bool              `json:"remove,omitzero"`    // kill-key
 	Rounds    int               `json:"rounds,omitzero"`    // drill
+	Servers   int               `json:"servers,omitzero"`   // drill: how many are killed at once
 	Manifest  []byte            `json:"manifest,omitzero"`  // start, run, lock, reload: server.yaml
 	File      string            `json:"file,omitzero"`      // its absolute path: for messages, and for relative paths in it
 	Lock      []byte            `json:"lock,omitzero"`      // start, run, reload: server.lock

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/mcprun/mcprun"
@@ -54,9 +55,14 @@ type ownDrill struct {
 	begun time.Time
 	decoy drill.Decoy
 
-	server  *server
-	def     *definition
+	servers []decoyServer // the decoy's own first
 	ladders chan drill.Ladder
+}
+
+// decoyServer is one server of a decoy.
+type decoyServer struct {
+	*server
+	def *definition
 }
 
 // drill kills a decoy in every way that harms nobody else, and measures it.
@@ -68,6 +74,10 @@ func (d *Daemon) drill(ctx context.Context, c *control.Call) (*control.Result, e
 	if rounds < 0 || rounds > drill.MaxRounds {
 		return nil, &mcprun.Error{Class: mcprun.Usage, What: "drilling the kill switch", Why: fmt.Sprintf("%d rounds; between 1 and %d", rounds, drill.MaxRounds),
 			Hint: fmt.Sprintf("mcprun drill kill --rounds %d", drill.DefaultRounds)}
+	}
+	if c.Servers < 0 || c.Servers > drill.MaxServers {
+		return nil, &mcprun.Error{Class: mcprun.Usage, What: "drilling the kill switch", Why: fmt.Sprintf("%d servers at once; at most %d", c.Servers, drill.MaxServers),
+			Hint: fmt.Sprintf("mcprun drill kill --servers %d", drill.MaxServers)}
 	}
 	o, err := d.claimDrill(c)
 	if err != nil {
@@ -101,6 +111,7 @@ func (d *Daemon) claimDrill(c *control.Call) (*ownDrill, error) {
 	if err != nil {
 		return nil, err
 	}
+	decoy.More = max(0, c.Servers-1)
 	why := "drill"
 	if said := strings.TrimSpace(c.Why); said != "" {
 		why += ": " + said
@@ -112,7 +123,7 @@ func (d *Daemon) claimDrill(c *control.Call) (*ownDrill, error) {
 // isTaken reports whether a name of a decoy is somebody's, or stopped already.
 func (d *Daemon) isTaken(decoy drill.Decoy) bool {
 	for _, s := range d.all() {
-		if s.name == decoy.Name || slices.Contains(s.labels(), decoy.Label) {
+		if s.name == decoy.Name || strings.HasPrefix(string(s.name), string(decoy.Name)+"-") || slices.Contains(s.labels(), decoy.Label) {
 			return true
 		}
 	}
@@ -169,6 +180,9 @@ func (o *ownDrill) carryOut(ctx context.Context, rounds int, progress func(strin
 	if r.Big = availableMemory() >= residentNeeds; !r.Big {
 		left = append(left, control.NotTried{Way: "1 GiB resident", Why: "too little memory is free for it beside everybody else", How: "mcprun drill kill, when 4 GiB are free"})
 	}
+	if o.decoy.More == 0 {
+		left = append(left, control.NotTried{Way: "many servers at once", Why: "their starts take some time", How: fmt.Sprintf("mcprun drill kill --servers %d", drill.MaxServers)})
+	}
 	if r.Ear == nil {
 		left = append(left, control.NotTried{Way: "ways out", Why: "the decoy has nowhere to connect to: this host has no address that a rule opens", How: "give the host an address besides loopback"})
 	}
@@ -213,20 +227,36 @@ func (o *ownDrill) prepare(ctx context.Context, r *drill.Drill) error {
 	if r.Ear, err = drill.Listen(); err != nil {
 		o.d.opts.Log.Warn("a drill goes on without ways out", "why", err)
 	}
-	text, err := r.Make(o.d.opts.Programs, dir)
+	texts, err := r.Make(o.d.opts.Programs, dir)
 	if err != nil {
 		return err
 	}
-	if o.def, err = ownDefinition(filepath.Join(dir, "server.yaml"), text); err != nil {
+	for _, text := range texts {
+		def, err := ownDefinition(filepath.Join(dir, "server.yaml"), text)
+		if err != nil {
+			return err
+		}
+		s, err := o.d.server(def.m.Name, true)
+		if err != nil {
+			return err
+		}
+		s.front.Known = nil // what is known of it would be written down when it is gone
+		o.servers = append(o.servers, decoyServer{s, def})
+	}
+	pins, err := o.decoyOne().pin(ctx, o.decoyOne().def, o.who, func(string) {})
+	if err != nil {
 		return err
 	}
-	if o.server, err = o.d.server(o.decoy.Name, true); err != nil {
-		return err
+	for _, s := range o.servers { // one program, and so the same of all
+		same := *pins
+		same.Server = s.name
+		s.def.lock = &same
 	}
-	o.server.front.Known = nil // what is known of it would be written down when it is gone
-	o.def.lock, err = o.server.pin(ctx, o.def, o.who, func(string) {})
-	return err
+	return nil
 }
+
+// decoyOne is the server that is called.
+func (o *ownDrill) decoyOne() decoyServer { return o.servers[0] }
 
 // ownDefinition reads a server.yaml of the daemon's own making.
 func ownDefinition(file string, text []byte) (*definition, error) {
@@ -242,22 +272,37 @@ func ownDefinition(file string, text []byte) (*definition, error) {
 }
 
 // Start starts the decoy.
-func (o *ownDrill) Start(ctx context.Context) error {
-	return o.server.start(ctx, o.def, o.who, false, func(string) {})
+func (o *ownDrill) Start(ctx context.Context) error { return o.start(ctx, o.decoyOne()) }
+
+func (o *ownDrill) start(ctx context.Context, s decoyServer) error {
+	return s.start(ctx, s.def, o.who, false, func(string) {})
+}
+
+// startsAtOnce keeps the starts of many from taking the machine from others.
+const startsAtOnce = 2
+
+// StartMore starts the other servers, and returns when all run or one does not.
+func (o *ownDrill) StartMore(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(startsAtOnce)
+	for _, s := range o.servers[1:] {
+		g.Go(func() error { return o.start(ctx, s) })
+	}
+	return g.Wait()
 }
 
 // Join connects a client to the decoy over a socket, as a client's is, with what mcprun
 // connect does behind it.
 func (o *ownDrill) Join(who mcprun.Principal) (net.Conn, error) {
 	const doing = "connecting to the decoy"
-	if err := o.server.mayJoin(doing, who); err != nil {
+	if err := o.decoyOne().mayJoin(doing, who); err != nil {
 		return nil, err
 	}
 	ours, theirs, err := socketPair()
 	if err != nil {
 		return nil, err
 	}
-	session, err := o.server.join(doing, who, new(front.Past), ours, ours)
+	session, err := o.decoyOne().join(doing, who, new(front.Past), ours, ours)
 	if err != nil {
 		return nil, errors.Join(err, ours.Close(), theirs.Close())
 	}
@@ -283,16 +328,19 @@ func socketPair() (a, b *net.UnixConn, err error) {
 	return ends[0], ends[1], nil
 }
 
-func (o *ownDrill) InFlight() int { return o.server.front.InFlight() }
+func (o *ownDrill) InFlight() int { return o.decoyOne().front.InFlight() }
 
 func (o *ownDrill) Processes() []int {
-	o.server.mu.Lock()
-	run := o.server.run
-	o.server.mu.Unlock()
-	if run == nil {
-		return nil
+	var out []int
+	for _, s := range o.servers {
+		s.mu.Lock()
+		run := s.run
+		s.mu.Unlock()
+		if run != nil {
+			out = append(out, run.inst.Processes()...)
+		}
 	}
-	return run.inst.Processes()
+	return out
 }
 
 func (o *ownDrill) Ladders() <-chan drill.Ladder { return o.ladders }
@@ -324,10 +372,16 @@ func (o *ownDrill) end(ctx context.Context, r *drill.Drill) error {
 	ctx, cancel := context.WithTimeout(ctx, drillCleanup)
 	defer cancel()
 	var errs []error
-	if o.server != nil {
-		o.server.front.CloseSessions()
-		errs = append(errs, o.server.stop(ctx, "the drill is over", o.who))
+	stopped := make([]error, len(o.servers))
+	var wg sync.WaitGroup
+	for i, s := range o.servers {
+		wg.Go(func() {
+			s.front.CloseSessions()
+			stopped[i] = s.stop(ctx, "the drill is over", o.who)
+		})
 	}
+	wg.Wait()
+	errs = append(errs, stopped...)
 	if r.Ear != nil {
 		errs = append(errs, r.Ear.Close())
 	}
@@ -342,23 +396,28 @@ func (o *ownDrill) end(ctx context.Context, r *drill.Drill) error {
 // which does not run any more.
 func (d *Daemon) forgetDecoy(ctx context.Context, decoy drill.Decoy, who, why string) error {
 	errs := d.reviveAll(decoy, who, why)
-	d.mu.Lock()
-	if s := d.servers[decoy.Name]; s != nil {
-		s.log.close()
-		delete(d.servers, decoy.Name)
+	for _, name := range decoy.Names() {
+		errs = append(errs, d.forget(name))
 	}
-	d.mu.Unlock()
-	d.limits.Drop(decoy.Name)
-	d.seen.Drop(decoy.Name)
-	name, dir := string(decoy.Name), d.opts.Dirs.Drill()
-	log := filepath.Join(d.opts.Dirs.ServerLogs(), name+".log")
-	for _, file := range []string{log, log + ".1", d.opts.Dirs.Known(name), filepath.Join(d.opts.Dirs.Names(), name)} {
-		errs = append(errs, remove(file))
-	}
+	dir := d.opts.Dirs.Drill()
 	if err := d.rt.DropImage(ctx, drill.Image(dir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		errs = append(errs, err)
 	}
 	return errors.Join(append(errs, os.RemoveAll(dir))...)
+}
+
+// forget lets go of a server that does not run, as if it had never been started.
+func (d *Daemon) forget(name mcprun.ServerName) error {
+	d.mu.Lock()
+	if s := d.servers[name]; s != nil {
+		s.log.close()
+		delete(d.servers, name)
+	}
+	d.mu.Unlock()
+	d.limits.Drop(name)
+	d.seen.Drop(name)
+	log := filepath.Join(d.opts.Dirs.ServerLogs(), string(name)+".log")
+	return errors.Join(remove(log), remove(log+".1"), remove(d.opts.Dirs.Known(string(name))), remove(filepath.Join(d.opts.Dirs.Names(), string(name))))
 }
 
 // reviveAll takes back what of a drill's switches is thrown, or ordered by a file.

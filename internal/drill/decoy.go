@@ -44,6 +44,20 @@ type Decoy struct {
 	Label  mcprun.Label
 	Client mcprun.Principal // a user that the host does not have
 	Other  mcprun.Principal // another one, who is not killed
+	// More is how many servers there are besides, with the same label: for a kill of many at once.
+	More int
+}
+
+// MaxServers is how many servers a drill kills at once, at most: as many as the aim is for.
+const MaxServers = 50
+
+// Names are those of all its servers, the decoy's own first.
+func (d Decoy) Names() []mcprun.ServerName {
+	out := []mcprun.ServerName{d.Name}
+	for i := range d.More {
+		out = append(out, mcprun.ServerName(fmt.Sprintf("%s-%d", d.Name, i+2)))
+	}
+	return out
 }
 
 // highest is the range of user ids in which no system and no container has any: from
@@ -79,6 +93,9 @@ func (d Decoy) Valid() error {
 	if !ok || err != nil || len(raw) != 4 || string(d.Label) != labelKey+"="+id {
 		return fmt.Errorf("%q and %q are no names of a drill", d.Name, d.Label)
 	}
+	if d.More < 0 || d.More >= MaxServers {
+		return fmt.Errorf("%d more servers are too many for a drill", d.More)
+	}
 	for _, p := range []mcprun.Principal{d.Client, d.Other} {
 		number, ok := strings.CutPrefix(string(p), "uid:")
 		uid, err := strconv.ParseUint(number, 10, 32)
@@ -89,9 +106,9 @@ func (d Decoy) Valid() error {
 	return nil
 }
 
-// Make packs the decoy's image from the folder of the programs into dir, and returns its
-// server.yaml.
-func (d *Drill) Make(programs, dir string) ([]byte, error) {
+// Make packs the decoy's image from the folder of the programs into dir, and returns the
+// server.yaml of each of its servers.
+func (d *Drill) Make(programs, dir string) ([][]byte, error) {
 	if err := Pack(filepath.Join(programs, Program), Image(dir)); err != nil {
 		return nil, &mcprun.Error{Class: mcprun.Failed, What: "making the decoy", Err: err, Hint: "put " + Program + " beside mcprund: make build"}
 	}
@@ -100,7 +117,11 @@ func (d *Drill) Make(programs, dir string) ([]byte, error) {
 	if d.Ear != nil {
 		ear, token = d.Ear.Addr, d.Ear.Token
 	}
-	return manifestOf(d.Decoy, dir, ear, token), nil
+	out := [][]byte{manifestOf(d.Decoy, d.Decoy.Name, dir, ear, token)}
+	for _, name := range d.Decoy.Names()[1:] { // nobody calls these
+		out = append(out, manifestOf(d.Decoy, name, dir, netip.AddrPort{}, "-"))
+	}
+	return out, nil
 }
 
 // Image is where the decoy's image is, below its folder.
@@ -152,17 +173,17 @@ func writeLayout(layer []byte, dir string) error {
 	return l.AppendImage(img, layout.WithPlatform(v1.Platform{OS: "linux", Architecture: goruntime.GOARCH}))
 }
 
-// manifestOf is the decoy's server.yaml. It may use more processes and memory than a drill
+// manifestOf is the server.yaml of one server of the decoy. It may use more processes and memory than a drill
 // makes it use, and no more than that; ear is where it connects to, if anywhere. Its
 // limits are above what a drill calls: it is to measure kills, not them.
-func manifestOf(d Decoy, folder string, ear netip.AddrPort, token string) []byte {
+func manifestOf(d Decoy, name mcprun.ServerName, folder string, ear netip.AddrPort, token string) []byte {
 	var b strings.Builder
 	address := "-"
 	if ear.IsValid() {
 		address = ear.String()
 	}
 	key, value, _ := strings.Cut(string(d.Label), "=")
-	fmt.Fprintf(&b, "version: 1\nname: %s\nimage: %q\ncommand: [/%s, %q, %s]\nprofile: go\nlabels: {%s: %q}\n", d.Name, Image(folder), Program, address, token, key, value)
+	fmt.Fprintf(&b, "version: 1\nname: %s\nimage: %q\ncommand: [/%s, %q, %q]\nprofile: go\nlabels: {%s: %q}\n", name, Image(folder), Program, address, token, key, value)
 	fmt.Fprintf(&b, "resources: {memory: %dMiB, pids: 2000}\ntimeouts: {call: 2m}\n", memoryMiB)
 	if ear.IsValid() {
 		host := ear.Addr().String()

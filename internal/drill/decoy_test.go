@@ -39,6 +39,11 @@ func TestNewDecoy(t *testing.T) {
 			}
 		}
 	}
+	d := someDecoy(t)
+	d.More = MaxServers - 1
+	if all := d.Names(); d.Valid() != nil || len(all) != MaxServers || all[0] != d.Name || all[49] != d.Name+"-50" {
+		t.Errorf("%d names, %v", len(all), all)
+	}
 	tries := 0
 	if d, err := NewDecoy(func(Decoy) bool { tries++; return tries < 3 }); err != nil || tries != 3 || d.Valid() != nil {
 		t.Errorf("with two names taken: %+v, %v after %d tries", d, err, tries)
@@ -64,6 +69,8 @@ func TestDecoyOfAFileIsADecoy(t *testing.T) {
 		"a user of the host":      func(d *Decoy) { d.Client = "uid:1000" },
 		"root":                    func(d *Decoy) { d.Other = "uid:0" },
 		"no user":                 func(d *Decoy) { d.Client = "" },
+		"too many":                func(d *Decoy) { d.More = MaxServers },
+		"fewer than none":         func(d *Decoy) { d.More = -1 },
 		"a number that is no uid": func(d *Decoy) { d.Client = "uid:99999999999" },
 	} {
 		d := good
@@ -94,11 +101,11 @@ func TestManifest(t *testing.T) {
 	d := someDecoy(t)
 	for _, ear := range []string{"", "192.0.2.2:4000", "10.1.2.3:4000", "8.8.8.8:4000", "[fd00::2]:4000"} {
 		var at netip.AddrPort
-		rules := 0
+		rules, token := 0, "-" // as where there is none
 		if ear != "" {
-			at, rules = netip.MustParseAddrPort(ear), 1
+			at, rules, token = netip.MustParseAddrPort(ear), 1, "TOKEN"
 		}
-		text := manifestOf(d, "/var/lib/mcprun/drill", at, "TOKEN")
+		text := manifestOf(d, d.Name, "/var/lib/mcprun/drill", at, token)
 		m, err := manifest.Parse("server.yaml", text)
 		if err != nil {
 			t.Errorf("%q: %v\n%s", ear, err, text)

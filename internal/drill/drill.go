@@ -29,18 +29,22 @@ const (
 	// calls are in flight at each kill, each with a way out of its own.
 	calls = 8
 	// patience is far more than a kill takes; what is not done by then is a fault.
-	patience = 10 * time.Second
+	patience = 20 * time.Second
+	// manyRounds is how often many servers are killed at once: their starts take the time.
+	manyRounds = 3
 )
 
 // Host is the daemon as a drill uses it.
 type Host interface {
 	// Start starts the decoy.
 	Start(context.Context) error
+	// StartMore starts the other servers of its label.
+	StartMore(context.Context) error
 	// Join connects a client to the decoy.
 	Join(mcprun.Principal) (net.Conn, error)
 	// InFlight counts the calls that the decoy is working on.
 	InFlight() int
-	// Processes are those of the decoy.
+	// Processes are those of all its servers.
 	Processes() []int
 	// Revive takes back a switch that the drill has thrown.
 	Revive(limits.Target) error
@@ -82,6 +86,7 @@ type kind struct {
 	load   string
 	fill   int // MiB
 	spawn  int
+	more   bool          // the other servers of its label run too
 	gone   time.Duration // the aim for its processes
 }
 
@@ -98,6 +103,11 @@ var (
 	ofBig    = kind{target: "server", load: "1 GiB resident", fill: residentMiB, gone: 250 * time.Millisecond}
 )
 
+// ofServers is a kill of many servers at once.
+func (d *Drill) ofServers() kind {
+	return kind{target: "label", load: fmt.Sprintf("%d servers", d.Decoy.More+1), more: true, gone: 500 * time.Millisecond}
+}
+
 // Run makes all rounds. What was measured before ctx ended or something failed is in the
 // report too.
 func (d *Drill) Run(ctx context.Context) (*control.Drill, error) {
@@ -105,7 +115,7 @@ func (d *Drill) Run(ctx context.Context) (*control.Drill, error) {
 	var err error
 	for n := 1; n <= d.Rounds && err == nil; n++ {
 		d.Progress(fmt.Sprintf("round %d of %d", n, d.Rounds))
-		if err = d.round(ctx); err == nil {
+		if err = d.round(ctx, n); err == nil {
 			out.Rounds++
 		}
 	}
@@ -113,7 +123,7 @@ func (d *Drill) Run(ctx context.Context) (*control.Drill, error) {
 	return out, err
 }
 
-func (d *Drill) round(ctx context.Context) error {
+func (d *Drill) round(ctx context.Context, n int) error {
 	for _, w := range d.Ways {
 		first := w.Name == command
 		if err := d.life(ctx, w, ofServer, first); err != nil {
@@ -122,8 +132,8 @@ func (d *Drill) round(ctx context.Context) error {
 		if !first {
 			continue
 		}
-		for _, k := range []kind{ofLabel, ofMany, ofBig} {
-			if k.fill > 0 && !d.Big {
+		for _, k := range []kind{ofLabel, ofMany, ofBig, d.ofServers()} {
+			if k.fill > 0 && !d.Big || k.more && (d.Decoy.More == 0 || n > manyRounds) {
 				continue
 			}
 			if err := d.life(ctx, w, k, false); err != nil {
@@ -141,6 +151,11 @@ func (d *Drill) life(ctx context.Context, w Way, k kind, small bool) error {
 	}
 	if err := d.Host.Start(ctx); err != nil {
 		return err
+	}
+	if k.more {
+		if err := d.Host.StartMore(ctx); err != nil {
+			return err
+		}
 	}
 	if small {
 		for _, k := range []kind{ofTool, ofClient} {
