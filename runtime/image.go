@@ -154,10 +154,10 @@ func (r *Runtime) importImage(ctx context.Context, path string, progress func(st
 }
 
 // DropImage takes the image of an OCI archive or layout away again, and what only it used.
-// That it is not there is fine.
+// That containerd does not have it is fine.
 func (r *Runtime) DropImage(ctx context.Context, path string) error {
 	ctx = r.ctrd.ctx(ctx)
-	index, err := readIndex(path)
+	index, err := rawIndex(path)
 	if err != nil {
 		return fmt.Errorf("reading image %s: %w", path, err)
 	}

@@ -400,9 +400,10 @@ func (d *Daemon) forgetDecoy(ctx context.Context, decoy drill.Decoy, who, why st
 		errs = append(errs, d.forget(name))
 	}
 	dir := d.opts.Dirs.Drill()
-	if err := d.rt.DropImage(ctx, drill.Image(dir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		errs = append(errs, err)
+	if _, err := os.Stat(filepath.Join(drill.Image(dir), "index.json")); err == nil { // else it was never made
+		errs = append(errs, d.rt.DropImage(ctx, drill.Image(dir)))
 	}
+	failpoint.Hit("drill.forgotten")
 	return errors.Join(append(errs, os.RemoveAll(dir))...)
 }
 
