@@ -62,6 +62,9 @@ func (a *App) showRecord(w io.Writer, r *audit.Record) {
 	} else if r.Method != "" {
 		what += " " + r.Method
 	}
+	if what == "" && (r.Type == audit.TypeKill || r.Type == audit.TypeRevive) {
+		what = lock.Visible(r.Detail["target"])
+	}
 	kind := string(r.Type)
 	switch r.Type {
 	case audit.TypeEgress:

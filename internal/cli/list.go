@@ -107,6 +107,9 @@ func (a *App) showInspection(w io.Writer, in *control.Inspection) {
 	for _, k := range in.Kills {
 		row("killed", "%s", k)
 	}
+	for _, k := range in.ByItself {
+		row("by itself", "%s", k)
+	}
 	for _, n := range in.Notes {
 		row("note", "%s", n)
 	}

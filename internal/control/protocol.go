@@ -209,6 +209,7 @@ type Inspection struct {
 	Secrets   []string          `json:"credentials,omitzero"` // what each is for; never its value
 	Policy    []ToolPolicy      `json:"tools_policy"`
 	Kills     []string          `json:"kills,omitzero"`
+	ByItself  []string          `json:"byItself,omitzero"` // what would kill it, or its clients, by itself
 	Notes     []string          `json:"notes,omitzero"`
 }
 

@@ -102,6 +102,10 @@ var notAttempts = []netpolicy.Reason{netpolicy.ReasonLimit, netpolicy.ReasonBudg
 // notTheClients are refusals for what the server became, which no client can help.
 var notTheClients = []string{gate.RuleChanged, gate.RuleWithheld, gate.RuleServerMismatch}
 
+// probes are system calls that no profile has and that honest programs try first: node
+// asks for io_uring at each of its starts, and would be killed by a rule that counts it.
+var probes = []string{"io_uring_setup"}
+
 // seenIn is what a record says was detected; detect.Detections says what counts. Limits of
 // containers are counted where they are seen, since not each time is recorded at once.
 func seenIn(rec *audit.Record) (e detect.Event, ok bool) {
@@ -117,7 +121,7 @@ func seenIn(rec *audit.Record) (e detect.Event, ok bool) {
 	case audit.TypeDrop:
 		e.Name = named(rec.Rule == upstream.RuleViolation, detect.ProtocolViolation)
 	case audit.TypeSyscall:
-		e.Name, e.Times = named(rec.Rule == profiles.RuleNever, detect.SyscallNever), number(rec.Detail[detailTimes])
+		e.Name, e.Times = named(rec.Rule == profiles.RuleNever && !slices.Contains(probes, rec.Detail[detailCall]), detect.SyscallNever), number(rec.Detail[detailTimes])
 	case audit.TypeStop:
 		e.Name = named(rec.Outcome == outcomeCrashed, detect.ServerCrashed)
 	case audit.TypeRefuse:
@@ -126,6 +130,14 @@ func seenIn(rec *audit.Record) (e detect.Event, ok bool) {
 		e.Name, e.Principal = named(rec.Rule == ruleAccessDenied, detect.AccessDenied), rec.Principal
 	}
 	return e, e.Name != ""
+}
+
+// killsOf are the rules of a file, as people read them.
+func killsOf(rules []detect.Rule, file string) (out []string) {
+	for _, r := range rules {
+		out = append(out, r.String()+" ("+file+")")
+	}
+	return out
 }
 
 // named is n if it is so, and else nothing.

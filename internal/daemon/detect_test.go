@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/mcprun/mcprun"
@@ -36,6 +38,7 @@ func TestSeenIn(t *testing.T) {
 		{"what a client sent", audit.Record{Type: audit.TypeDrop}, "", 0},
 		{"a crash", audit.Record{Type: audit.TypeStop, Outcome: "crashed"}, detect.ServerCrashed, 1},
 		{"a system call that nobody may make", audit.Record{Type: audit.TypeSyscall, Rule: "seccomp.never", Detail: map[string]string{"times": "3"}}, detect.SyscallNever, 3},
+		{"what node tries at each start", audit.Record{Type: audit.TypeSyscall, Rule: "seccomp.never", Detail: map[string]string{"times": "1", "call": "io_uring_setup"}}, "", 0},
 		{"one that a profile could have", audit.Record{Type: audit.TypeSyscall, Rule: "seccomp.unnamed", Detail: map[string]string{"times": "3"}}, "", 0},
 		{"a stop", audit.Record{Type: audit.TypeStop, Outcome: "ended"}, "", 0},
 		{"a refused call", audit.Record{Type: audit.TypeRefuse, Rule: "schema.invalid", Detail: judged}, detect.CallRefused, 1},
@@ -91,5 +94,36 @@ func TestChanged(t *testing.T) {
 		if got := changed(pinned, row.before, row.current); got["a"] != row.want || len(got) > 1 {
 			t.Errorf("%s: %v", row.name, got)
 		}
+	}
+}
+
+// A record that cannot be written is looked at all the same: who fills the disk must not
+// be safe by that.
+func TestUnwritableRecordCounts(t *testing.T) {
+	dirs := []string{filepath.Join(t.TempDir(), "audit"), filepath.Join(t.TempDir(), "keys")}
+	for _, dir := range dirs {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log, err := audit.Open(dirs[0], audit.Options{KeyDir: dirs[1]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	saw := 0
+	w := &watchedRecord{log, func(*audit.Record) { saw++ }}
+	for _, write := range []func(*audit.Record) error{w.Append, w.AppendDurable} {
+		if err := write(&audit.Record{Type: audit.TypeNote}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log.Close()
+	for _, write := range []func(*audit.Record) error{w.Append, w.AppendDurable} {
+		if err := write(&audit.Record{Type: audit.TypeNote}); err == nil {
+			t.Fatal("the control: it was written")
+		}
+	}
+	if saw != 4 {
+		t.Errorf("looked at %d of 4", saw)
 	}
 }

@@ -397,6 +397,7 @@ func (d *Daemon) inspect(c *control.Call) (*control.Result, error) {
 		return &control.Result{Inspect: in}, nil
 	}
 	describe(in, def)
+	in.ByItself = append(killsOf(def.m.Kill, "server.yaml"), killsOf(d.ceilings().Kill, "policy.yaml")...)
 	filter, err := def.profile.Seccomp(goruntime.GOARCH)
 	if err != nil {
 		return nil, err

@@ -117,6 +117,9 @@ func refusedText(e denials.Entry) string {
 	return text + ": " + e.Why
 }
 
+// detailCall is where the record of a refused system call has its name.
+const detailCall = "call"
+
 func (s *server) recordRefused(run *running, e denials.Entry, times int64) {
 	rec := &audit.Record{Type: audit.TypeSyscall, Server: s.name, Instance: run.inst.ID, Verdict: mcprun.Deny, Rule: e.Rule, Reason: e.Why, Detail: map[string]string{}}
 	if flights := run.life.Flights(); len(flights) == 1 {
@@ -128,7 +131,7 @@ func (s *server) recordRefused(run *running, e denials.Entry, times int64) {
 		}
 		rec.Detail["calls"] = clip(strings.Join(names, ", "))
 	}
-	for k, v := range map[string]string{"call": e.Call, "args": e.Args, "pointing-to": e.Note, "program": e.Program, "add": e.Add, detailTimes: fmt.Sprint(times)} {
+	for k, v := range map[string]string{detailCall: e.Call, "args": e.Args, "pointing-to": e.Note, "program": e.Program, "add": e.Add, detailTimes: fmt.Sprint(times)} {
 		if v != "" {
 			rec.Detail[k] = clip(strings.ToValidUTF8(v, "\ufffd"))
 		}

@@ -71,7 +71,7 @@ func Detections() []Detection {
 		{ProtocolViolation, ofServer, "a line that is no message, or too long, and a reply to a request that was never made. Replies that come too late do not count"},
 		{ContainerMemory, ofServer, "the kernel ended a process of it for want of memory"},
 		{ContainerPids, ofServer, "it was refused one more process or thread"},
-		{SyscallNever, ofServer, "a system call that no profile can allow, such as mount or ptrace; repeats of one count when they are recorded, the first at once"},
+		{SyscallNever, ofServer, "a system call that no profile can allow, such as mount or ptrace; repeats of one count when they are recorded, the first at once. io_uring_setup, which node tries at each start, does not"},
 		{ServerCrashed, ofServer, "it ended by itself, or could not be started again for a call"},
 		{CallRefused, ofClient, "a call that policy refused: a tool that is not there or not granted, arguments that no schema or rule lets through. Limits, switches, people who said no, and tools that are withheld do not count"},
 		{AccessDenied, ofClient, "a request on the control socket that its user may not make"},

@@ -3,6 +3,8 @@ package detect
 import (
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -138,6 +140,25 @@ func TestOneBurstOneKill(t *testing.T) {
 	w.SetServer("a", nil, nil)
 	if hits := append(b.see(&w, misuse("a"), 2*time.Second), b.see(&w, misuse("a"), 3*time.Second)...); len(hits) != 1 || hits[0].Seen != 2 {
 		t.Errorf("after it: %v", hits)
+	}
+}
+
+// Many see the same at once, and one kill comes of it.
+func TestOneKillOfMany(t *testing.T) {
+	var w Watch
+	w.SetCommon([]Rule{{After: CredentialMisuse, Times: 100, Within: time.Hour, Level: Server}, {After: CredentialMisuse, Times: 200, Within: time.Hour, Level: Server}})
+	var thrown atomic.Int32
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 100 {
+				w.See(misuse("a"), start, func(limits.Subject) bool { return thrown.Load() > 0 }, func(Hit) { thrown.Add(1) })
+			}
+		})
+	}
+	all.Wait()
+	if n := thrown.Load(); n != 1 {
+		t.Errorf("%d kills", n)
 	}
 }
 
