@@ -21,6 +21,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/mcprun/mcprun/internal/failpoint"
@@ -40,6 +41,8 @@ type Switches struct {
 	dir string
 	mu  sync.Mutex
 	cur atomic.Pointer[thrown]
+	// unsaved are those that could not be written yet, by file name.
+	unsaved map[string]Kill
 }
 
 // thrown is immutable; the generation grows with every change.
@@ -74,9 +77,29 @@ func OpenSwitches(dir string) (*Switches, error) {
 		}
 		t.kills[e.Name()] = k
 	}
-	s := &Switches{dir: dir}
+	makeReserve(dir)
+	s := &Switches{dir: dir, unsaved: map[string]Kill{}}
 	s.cur.Store(t)
 	return s, nil
+}
+
+const (
+	// reserveFile is disk space that a switch may use when there is no other: what a kill
+	// stopped must not come back since the disk was full.
+	reserveFile = "reserve"
+	// reserveSize is the space of a dozen switches; each is written in a block of its own.
+	reserveSize = 64 << 10
+)
+
+// makeReserve makes the reserve where there is none, if there is space for it.
+func makeReserve(dir string) {
+	path := filepath.Join(dir, reserveFile)
+	if _, err := os.Stat(path); err == nil {
+		return
+	}
+	if err := os.WriteFile(path, make([]byte, reserveSize), 0o600); err != nil {
+		os.Remove(path)
+	}
 }
 
 // Check returns the widest thrown switch that stops a subject; ok is false where none
@@ -129,12 +152,55 @@ func (s *Switches) Deny(k Kill) {
 }
 
 // Persist writes a switch to disk, so that it stays thrown. It returns when the
-// file is durable.
-func (s *Switches) Persist(k Kill) error { return Write(s.dir, k) }
+// file is durable. What could not be written is written by Retry.
+func (s *Switches) Persist(k Kill) error {
+	err := Write(s.dir, k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.unsaved[k.file()] = k
+	} else if s.unsaved[k.file()].When.Equal(k.When) {
+		delete(s.unsaved, k.file())
+	}
+	return err
+}
+
+// Retry writes the switches that could not be written, if they are thrown still, and
+// reports how many it wrote. One that is revived at this very moment may be on disk again
+// afterwards, and then holds at the next start: the safe side.
+func (s *Switches) Retry() (written int, err error) {
+	s.mu.Lock()
+	var left []Kill
+	for file, k := range s.unsaved {
+		if now, ok := s.cur.Load().kills[file]; ok && now.When.Equal(k.When) {
+			left = append(left, k)
+		} else {
+			delete(s.unsaved, file)
+		}
+	}
+	s.mu.Unlock()
+	for _, k := range left {
+		if one := s.Persist(k); one != nil {
+			err = errors.Join(err, one)
+		} else {
+			written++
+		}
+	}
+	return written, err
+}
 
 // Write puts a switch into a folder of switches without a daemon: what
-// "mcprun kill --all" does when no daemon answers. It returns when it is durable.
+// "mcprun kill --all" does when no daemon answers. It returns when it is durable. On a
+// full disk it uses up the reserve.
 func Write(dir string, k Kill) error {
+	err := write(dir, k)
+	if errors.Is(err, syscall.ENOSPC) && os.Remove(filepath.Join(dir, reserveFile)) == nil {
+		err = write(dir, k)
+	}
+	return err
+}
+
+func write(dir string, k Kill) error {
 	raw, err := json.Marshal(k)
 	if err != nil {
 		return err
@@ -156,6 +222,8 @@ func Write(dir string, k Kill) error {
 	failpoint.Hit("limits.switch-named")
 	if err == nil {
 		err = syncDir(dir)
+	} else {
+		os.Remove(tmp)
 	}
 	if err != nil {
 		return fmt.Errorf("writing the kill switch: %w", err)

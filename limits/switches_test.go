@@ -1,13 +1,16 @@
 package limits
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/internal/testenv"
 )
 
 func open(t *testing.T, dir string) *Switches {
@@ -142,5 +145,75 @@ func TestRereadTakesTheNewer(t *testing.T) {
 		if k, _ := s.Thrown(target); k.When.Unix() != r.want {
 			t.Errorf("with one of %d on disk: %d, want %d", r.disk, k.When.Unix(), r.want)
 		}
+	}
+}
+
+// A switch that could not be written is written when it can be, unless it is over by then;
+// one on a full disk is written into the reserve, which without it does not fit.
+func TestSwitchesThatDoNotFit(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "switches")
+	s := open(t, dir)
+	kept, over := Kill{Target: Target{Server: "kept"}, When: time.Unix(1, 0)}, Kill{Target: Target{Server: "over"}, When: time.Unix(1, 0)}
+	if err := os.Rename(dir, dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dir, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range []Kill{kept, over} {
+		s.Deny(k)
+		if s.Persist(k) == nil {
+			t.Fatal("it was written without a folder")
+		}
+	}
+	if n, err := s.Retry(); n != 0 || err == nil {
+		t.Errorf("Retry = %d, %v while nothing can be written", n, err)
+	}
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(dir+".away", dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Revive(over); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.Retry(); n != 1 || err != nil {
+		t.Errorf("Retry = %d, %v, want 1", n, err)
+	}
+	if n, _ := s.Retry(); n != 0 {
+		t.Errorf("Retry wrote %d again", n)
+	}
+	again := open(t, dir)
+	if _, killed := again.Check(Subject{Server: "kept"}); !killed {
+		t.Error("what was written late is not there")
+	}
+	if _, killed := again.Check(Subject{Server: "over"}); killed {
+		t.Error("what was revived is written")
+	}
+}
+
+func TestReserveOfSwitches(t *testing.T) {
+	testenv.Need(t, "root")
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=256k"); err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Unmount(dir, syscall.MNT_DETACH)
+	s := open(t, dir)
+	f, err := os.Create(filepath.Join(dir, "full"))
+	for buf := make([]byte, 4096); err == nil; {
+		_, err = f.Write(buf)
+	}
+	f.Close()
+	k := Kill{Target: Target{Server: "files"}}
+	if err := write(dir, k); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("the control: without the reserve it is %v", err)
+	}
+	if err := s.Persist(k); err != nil {
+		t.Error(err)
+	}
+	if _, killed := open(t, dir).Check(Subject{Server: "files"}); !killed {
+		t.Error("it is not on the disk")
 	}
 }

@@ -229,7 +229,7 @@ func TestNoTarget(t *testing.T) {
 			t.Errorf("kill %q: exit code %d, %s", args, code, errs)
 		}
 	}
-	if found, _ := filepath.Glob(d.Dirs.Switches() + "/*"); len(found) > 0 {
+	if found, _ := filepath.Glob(d.Dirs.Switches() + "/*.json"); len(found) > 0 {
 		t.Errorf("switches: %q", found)
 	}
 }

@@ -304,7 +304,8 @@ type KillReport struct {
 	Sessions int        `json:"sessions"`         // of a client, that were ended
 	Failed   int        `json:"failedCalls"`
 	Steps    []KillStep `json:"steps"`
-	Kept     []Kept     `json:"kept,omitzero"` // with preserve
+	Kept     []Kept     `json:"kept,omitzero"`     // with preserve
+	Problems []string   `json:"problems,omitzero"` // what was not done; it is killed all the same
 }
 
 // Kept is what was kept of one server that was killed.

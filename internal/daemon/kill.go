@@ -71,7 +71,11 @@ func (d *Daemon) killNamed(k limits.Kill, p *keeper) (*control.KillReport, error
 			return nil, err
 		}
 	}
-	return d.throwKeeping(k, p)
+	report, err := d.throwKeeping(k, p)
+	if err != nil { // it is thrown all the same, and whoever asked hears both
+		report.Problems = strings.Split(err.Error(), "\n")
+	}
+	return report, nil
 }
 
 func newKill(t limits.Target, who, why, way string) limits.Kill {
@@ -137,7 +141,7 @@ func (d *Daemon) endCalls(l *ladder, targets []*server) {
 		}
 	}
 	l.step("fail", nil, "")
-	l.step("stay dead", d.switches.Persist(l.k), "")
+	l.step("stay dead", d.persist(l.k), "")
 }
 
 // endServers is the rest of the ladder where processes end.
@@ -147,27 +151,88 @@ func (d *Daemon) endServers(l *ladder, targets []*server) {
 		l.keeper.look(targets) // meanwhile: a server that is cut off may put its things away
 	}
 	l.step("cut", nil, cutNetworks(targets, l.k))
-	for _, s := range targets {
-		l.report.Failed += s.front.InFlight()
-		if l.keeper != nil {
-			s.front.FailHeld(&front.KilledError{Kill: l.k}) // it ends in the kill, if it has not by then
-			continue
-		}
-		s.front.Fail(&front.KilledError{Kill: l.k})
-	}
-	l.step("fail", nil, "")
+	l.failAll(targets)
 	if l.keeper != nil {
 		note, err := l.keeper.looked()
 		l.step("look", err, note)
 	}
-	l.step("kill", killProcesses(targets, l.report), "")
-	l.step("stay dead", d.switches.Persist(l.k), "")
+	note, err := killProcesses(targets, l.report)
+	l.step("kill", err, note)
+	l.step("stay dead", d.persist(l.k), "")
 	if l.keeper != nil {
 		kept, note := l.keeper.keep()
 		l.report.Kept = kept
 		l.step("keep", nil, note)
 	}
 	l.step("clean", d.awaitEnd(targets, l.k), "")
+}
+
+// failBound is how long the kill waits for the calls in flight to have failed. It takes
+// no time; what could make it take any must not keep processes alive.
+const failBound = 500 * time.Millisecond
+
+// failAll fails all calls in flight of the targets.
+func (l *ladder) failAll(targets []*server) {
+	cause := &front.KilledError{Kill: l.k}
+	failed := make(chan int, 1)
+	go func() {
+		failpoint.Hold("kill.fail")
+		n := 0
+		for _, s := range targets {
+			n += s.front.InFlight()
+			if l.keeper != nil {
+				s.front.FailHeld(cause) // its connection ends with it
+			} else {
+				s.front.Fail(cause)
+			}
+		}
+		failed <- n
+	}()
+	select {
+	case l.report.Failed = <-failed:
+		l.step("fail", nil, "")
+	case <-time.After(failBound):
+		l.step("fail", fmt.Errorf("not all calls in flight have failed within %v; they end with their servers", failBound), "")
+	}
+}
+
+// persistBound is how long a kill waits for the disk to take the switch: by then no
+// process is left, and a disk that takes longer is about to fail.
+const persistBound = 2 * time.Second
+
+// persist puts the switch on disk. One that cannot be written holds in memory, and
+// keepSwitches tries again.
+func (d *Daemon) persist(k limits.Kill) error {
+	done := make(chan error, 1)
+	go func() {
+		failpoint.Hold("kill.persist")
+		done <- d.switches.Persist(k)
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(persistBound):
+		return fmt.Errorf("the disk does not take the switch within %v; it holds for as long as this daemon runs, and is written when the disk goes on", persistBound)
+	}
+}
+
+// retryEvery is how soon a switch that could not be written is tried again.
+const retryEvery = time.Second
+
+// keepSwitches writes the switches that could not be written when they were thrown.
+func (d *Daemon) keepSwitches(ctx context.Context) {
+	tick := time.NewTicker(retryEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if n, _ := d.switches.Retry(); n > 0 { // that it failed was said when it was thrown
+			d.opts.Log.Warn("switches are on disk that could not be written before", "n", n)
+		}
+	}
 }
 
 // recordBound is how long a kill waits for its record. The disk takes milliseconds; one
@@ -179,7 +244,10 @@ func (d *Daemon) recordKill(k limits.Kill, targets []*server) error {
 	rec := &audit.Record{Type: audit.TypeKill, Who: k.Who, Why: k.Why, Detail: map[string]string{detailWay: k.Way}}
 	approval.MarkKill(rec, k.Target, namesOf(targets))
 	done := make(chan error, 1)
-	go func() { done <- d.record.AppendCritical(rec) }()
+	go func() {
+		failpoint.Hold("kill.record")
+		done <- d.record.AppendCritical(rec)
+	}()
 	select {
 	case err := <-done:
 		return err
@@ -202,8 +270,12 @@ func (d *Daemon) recordLadder(l *ladder) {
 	for _, s := range l.report.Steps {
 		rec.Detail["ms-"+strings.ReplaceAll(s.Step, " ", "-")] = fmt.Sprintf("%.3f", s.AfterMS)
 	}
-	if err := d.record.Append(rec); err != nil {
-		d.opts.Log.Error("recording what a kill did", "target", l.k.Target, "err", err)
+	if !within(recordBound, func() {
+		if err := d.record.Append(rec); err != nil {
+			d.opts.Log.Error("recording what a kill did", "target", l.k.Target.String(), "err", err)
+		}
+	}) {
+		d.opts.Log.Error("the disk does not take the record of what a kill did", "target", l.k.Target.String())
 	}
 	d.opts.Log.Warn("killed", "target", l.k.Target.String(), "who", l.k.Who, "why", l.k.Why, "way", l.k.Way, "took", time.Since(l.begun))
 }
@@ -229,7 +301,10 @@ func cutNetworks(targets []*server, k limits.Kill) (note string) {
 		s.mu.Unlock()
 		if run != nil {
 			n++
-			cut.Go(func() { run.net.close(&front.KilledError{Kill: k}) })
+			cut.Go(func() {
+				failpoint.Hold("kill.cut")
+				run.net.close(&front.KilledError{Kill: k})
+			})
 		}
 	}
 	if !within(cutBound, cut.Wait) {
@@ -276,12 +351,16 @@ func (s *server) labels() []mcprun.Label {
 	return append(slices.Clone(s.front.Subject("", "").Labels), s.coming...)
 }
 
+// killBound is how long the later steps wait for the last process: a GiB takes the kernel
+// 70 ms to free. What takes longer is waited for at the end.
+const killBound = 2 * time.Second
+
 // killProcesses ends the processes of all targets at once, and starts that are
 // under way.
-func killProcesses(targets []*server, report *control.KillReport) error {
-	var wg sync.WaitGroup
-	errs := make([]error, len(targets))
-	for i, s := range targets {
+func killProcesses(targets []*server, report *control.KillReport) (note string, err error) {
+	ended := make(chan error, len(targets))
+	n := 0
+	for _, s := range targets {
 		s.mu.Lock()
 		run, cancel := s.run, s.cancel
 		if cancel != nil {
@@ -291,14 +370,25 @@ func killProcesses(targets []*server, report *control.KillReport) error {
 		if run == nil {
 			continue
 		}
+		n++
 		report.Servers = append(report.Servers, string(s.name))
-		wg.Go(func() {
-			errs[i] = run.inst.Kill()
+		go func() {
+			failpoint.Hold("kill.kill")
+			err := run.inst.Kill()
 			failpoint.Hit("kill.processes-gone")
-		})
+			ended <- err
+		}()
 	}
-	wg.Wait()
-	return errors.Join(errs...)
+	late := time.After(killBound)
+	for range n {
+		select {
+		case one := <-ended:
+			err = errors.Join(err, one)
+		case <-late:
+			return fmt.Sprintf("not all processes are gone after %v; the last step waits for them", killBound), err
+		}
+	}
+	return "", err
 }
 
 // awaitEnd waits until nothing of the targets is left, starts under way included.
@@ -318,6 +408,7 @@ func (s *server) awaitDead(ctx context.Context, k limits.Kill) error {
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
+		failpoint.Hold("kill.clean")
 		s.acquire() // a start under way was cancelled and gives way
 		defer s.release()
 		s.mu.Lock()
@@ -331,8 +422,18 @@ func (s *server) awaitDead(ctx context.Context, k limits.Kill) error {
 	case <-gone:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("%s: containerd does not answer; its processes are gone, the rest is removed at the daemon's next start", s.name)
 	}
+	s.mu.Lock()
+	run := s.run
+	s.mu.Unlock()
+	if run != nil {
+		select {
+		case <-run.inst.Done():
+		default:
+			return fmt.Errorf("%s: its processes are still there after %v", s.name, killCleanup)
+		}
+	}
+	return fmt.Errorf("%s: containerd does not answer; its processes are gone, the rest is removed when it does, or at the daemon's next start", s.name)
 }
 
 // throwAll kills everything for one who holds no connection. A ladder that does not reach
@@ -350,7 +451,7 @@ func (d *Daemon) throwAll(k limits.Kill) error {
 	if err == nil {
 		err = h.KillAll("/"+d.opts.Dirs.CgroupParent(), killCleanup)
 	}
-	return errors.Join(fmt.Errorf("the kill takes longer than %v; the processes were ended past it", ladderBound), err, d.switches.Persist(k))
+	return errors.Join(fmt.Errorf("the kill takes longer than %v; the processes were ended past it", ladderBound), err, d.persist(k))
 }
 
 // ladderBound is far more than a kill takes until no process is left.

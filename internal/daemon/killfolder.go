@@ -22,7 +22,10 @@ const maxStrange = 100
 type orders struct {
 	mu      sync.Mutex // one look at a time
 	strange map[string]bool
-	failed  string // what was logged last
+
+	busy   sync.Map // paths of orders under way
+	saying sync.Mutex
+	failed map[string]string // what was logged last, by path
 }
 
 // killGroup is the group of the host that may put files into the kill folder: that of
@@ -36,30 +39,36 @@ func (d *Daemon) killGroup() uint32 {
 }
 
 func (d *Daemon) openKillFolder() error {
-	d.orders.strange = map[string]bool{}
+	d.orders.strange, d.orders.failed = map[string]bool{}, map[string]string{}
 	if err := killfolder.Make(d.opts.Dirs.Kill(), d.killGroup()); err != nil {
 		return err
 	}
-	d.lookForOrders() // what was ordered while no daemon ran
+	d.lookForOrders().Wait() // what was ordered while no daemon ran
 	return nil
 }
 
 // lookForOrders throws the switches that the files in the kill folder name. A file is
-// taken away once its switch is on disk, so that one is always there.
-func (d *Daemon) lookForOrders() {
+// taken away once its switch is on disk, so that one is always there. What it returns can
+// be waited for; the next look does not, since a kill that waits for containerd must not
+// hold up another.
+func (d *Daemon) lookForOrders() *sync.WaitGroup {
 	d.orders.mu.Lock()
 	defer d.orders.mu.Unlock()
 	found, strange, err := killfolder.Read(d.opts.Dirs.Kill())
 	if errors.Is(err, fs.ErrNotExist) {
 		err = errors.Join(err, killfolder.Make(d.opts.Dirs.Kill(), d.killGroup()))
 	}
-	var wg sync.WaitGroup
-	errs := make([]error, len(found))
-	for i, o := range found {
-		wg.Go(func() { errs[i] = d.obey(o) })
+	d.complain("", err)
+	wg := new(sync.WaitGroup)
+	for _, o := range found {
+		if _, busy := d.orders.busy.LoadOrStore(o.Path, true); busy {
+			continue
+		}
+		wg.Go(func() {
+			defer d.orders.busy.Delete(o.Path)
+			d.complain(o.Path, d.obey(o))
+		})
 	}
-	wg.Wait()
-	d.complain(errors.Join(append(errs, err)...))
 	for _, name := range strange {
 		if d.orders.strange[name] || len(d.orders.strange) >= maxStrange {
 			continue
@@ -69,6 +78,7 @@ func (d *Daemon) lookForOrders() {
 		d.opts.Log.Warn(why)
 		d.record.Append(&audit.Record{Type: audit.TypeNote, Reason: why})
 	}
+	return wg
 }
 
 // obey kills what a file names, unless it is killed already and only the file is left. A
@@ -97,14 +107,20 @@ func (d *Daemon) obey(o killfolder.Order) error {
 	return os.Remove(o.Path)
 }
 
-// complain logs what goes wrong, once until it is something else.
-func (d *Daemon) complain(err error) {
-	text := ""
-	if err != nil {
-		text = err.Error()
+// complain logs what goes wrong with one order, or with the folder, once until it is
+// something else.
+func (d *Daemon) complain(path string, err error) {
+	d.orders.saying.Lock()
+	defer d.orders.saying.Unlock()
+	if err == nil {
+		delete(d.orders.failed, path)
+		return
 	}
-	if text != d.orders.failed && text != "" {
-		d.opts.Log.Error("the kill folder", "err", err)
+	if len(d.orders.failed) >= maxStrange {
+		clear(d.orders.failed) // then some is said twice
 	}
-	d.orders.failed = text
+	if d.orders.failed[path] != err.Error() {
+		d.opts.Log.Error("the kill folder", "file", path, "err", err)
+	}
+	d.orders.failed[path] = err.Error()
 }

@@ -5,9 +5,11 @@ package failpoint
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 var (
@@ -26,5 +28,17 @@ func Hit(name string) {
 		fmt.Fprintf(os.Stderr, "failpoint: crash at %d %s\n", n, name)
 		syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		select {}
+	}
+}
+
+var holds = os.Getenv("MCPRUN_HOLD")
+
+// Hold waits for as long as it is to.
+func Hold(name string) {
+	for holds != "" {
+		if _, err := os.Stat(filepath.Join(holds, name)); err != nil {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }

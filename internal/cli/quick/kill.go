@@ -92,7 +92,10 @@ func (a *App) killCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.Print(res.Killed, func(w io.Writer) { a.ShowKill(w, res.Killed) })
+			if err := a.Print(res.Killed, func(w io.Writer) { a.ShowKill(w, res.Killed) }); err != nil || len(res.Killed.Problems) == 0 {
+				return err
+			}
+			return &mcprun.Error{Class: mcprun.Failed, What: res.Killed.Target + " is killed, but not all of it was done", Why: strings.Join(res.Killed.Problems, "; "), Hint: "mcprun doctor"}
 		},
 	}
 	t.flags(cmd)

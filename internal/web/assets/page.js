@@ -158,7 +158,7 @@ async function stop(target, name) {
   sure = "";
   try {
     const report = await askJSON("/api/stop", { target, why: "" });
-    say("Killed " + name + " in " + report.steps.at(-1).afterMs.toFixed(0) + " ms. It stays dead until: mcprun revive " + report.argument);
+    say("Killed " + name + " in " + report.steps.at(-1).afterMs.toFixed(0) + " ms. It stays dead until: mcprun revive " + report.argument + (report.problems ? ". Not all was done: " + report.problems.join("; ") : ""), Boolean(report.problems));
   } catch (e) {
     say(e.message, true);
   }
