@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/mcprun/mcprun/audit"
 	"github.com/mcprun/mcprun/internal/killfolder"
@@ -84,16 +85,15 @@ func (d *Daemon) lookForOrders() *sync.WaitGroup {
 // obey kills what a file names, unless it is killed already and only the file is left. A
 // file that came after that kill is another one: it voids what was said of taking it back.
 func (d *Daemon) obey(o killfolder.Order) error {
+	if o.Why == "" {
+		o.Why = "a file appeared in the kill folder"
+	}
 	k, thrown := d.switches.Thrown(o.Target)
 	var err error
-	if thrown && !o.When.After(k.When) {
+	if thrown && !isNewer(o, k) {
 		err = d.switches.Persist(k)
 	} else {
-		why := o.Why
-		if why == "" {
-			why = "a file appeared in the kill folder"
-		}
-		k = newKill(o.Target, o.Who, why, wayFile)
+		k = newKill(o.Target, o.Who, o.Why, wayFile)
 		if k.Target == (limits.Target{}) {
 			err = d.throwAll(k)
 		} else {
@@ -105,6 +105,20 @@ func (d *Daemon) obey(o killfolder.Order) error {
 		return err
 	}
 	return os.Remove(o.Path)
+}
+
+// fileTick is how far the times of files are behind: the kernel takes them from its last
+// tick, 10 ms ago at most.
+const fileTick = 10 * time.Millisecond
+
+// isNewer reports whether a file was put there after a kill. In doubt it was, since a later
+// kill voids what was said for a revival; but never after the kill that it ordered itself,
+// which a file that cannot be removed would order again at each look.
+func isNewer(o killfolder.Order, k limits.Kill) bool {
+	if k.Way == wayFile && k.Who == o.Who && k.Why == o.Why {
+		return o.When.After(k.When)
+	}
+	return o.When.Add(fileTick).After(k.When)
 }
 
 // complain logs what goes wrong with one order, or with the folder, once until it is
