@@ -133,10 +133,17 @@ func (d *Daemon) throwKeeping(k limits.Kill, p *keeper) (*control.KillReport, er
 func (d *Daemon) endCalls(l *ladder, targets []*server) {
 	l.step("cut", nil, "with its calls")
 	for _, s := range targets {
-		l.report.Failed += s.front.FailCalls(l.k)
+		// Who is to go is looked up before calls fail: one that has its error may be gone at once.
+		var theirs []*front.Session
 		if p := l.k.Principal; p != "" {
-			l.report.Sessions += s.front.EndClient(p)
-		} else {
+			theirs = s.front.ClientSessions(p)
+		}
+		l.report.Failed += s.front.FailCalls(l.k)
+		for _, c := range theirs {
+			c.Close()
+		}
+		l.report.Sessions += len(theirs)
+		if l.k.Principal == "" {
 			s.front.ToolsChanged()
 		}
 	}

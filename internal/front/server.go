@@ -250,15 +250,9 @@ func (s *Server) Sessions() int {
 	return len(s.sessions)
 }
 
-// EndClient ends the connections of one client, and returns how many there were.
-func (s *Server) EndClient(p mcprun.Principal) (n int) {
-	for _, c := range s.clients() {
-		if c.principal == p {
-			c.Close()
-			n++
-		}
-	}
-	return n
+// ClientSessions are the connections of one client.
+func (s *Server) ClientSessions(p mcprun.Principal) []*Session {
+	return slices.DeleteFunc(s.clients(), func(c *Session) bool { return c.principal != p })
 }
 
 // CloseSessions ends every client's connection.
