@@ -395,7 +395,7 @@ func (o *ownDrill) end(ctx context.Context, r *drill.Drill) error {
 // forgetDecoy takes back every switch of a drill and removes what is left of its decoy,
 // which does not run any more.
 func (d *Daemon) forgetDecoy(ctx context.Context, decoy drill.Decoy, who, why string) error {
-	errs := d.reviveAll(decoy, who, why)
+	errs := d.reviveAll(ctx, decoy, who, why)
 	for _, name := range decoy.Names() {
 		errs = append(errs, d.forget(name))
 	}
@@ -422,11 +422,19 @@ func (d *Daemon) forget(name mcprun.ServerName) error {
 }
 
 // reviveAll takes back what of a drill's switches is thrown, or ordered by a file.
-func (d *Daemon) reviveAll(decoy drill.Decoy, who, why string) []error {
-	d.orders.mu.Lock() // no file of the kill folder is being obeyed meanwhile
-	defer d.orders.mu.Unlock()
+func (d *Daemon) reviveAll(ctx context.Context, decoy drill.Decoy, who, why string) []error {
 	name := limits.Target{Server: decoy.Name}.Name()
-	errs := []error{remove(filepath.Join(d.opts.Dirs.Kill(), name)), remove(filepath.Join(d.opts.Dirs.Kill(), "."+name))}
+	file := filepath.Join(d.opts.Dirs.Kill(), name)
+	// Nobody obeys the file meanwhile; a kill by it that is under way ends first.
+	for _, busy := d.orders.busy.LoadOrStore(file, true); busy; _, busy = d.orders.busy.LoadOrStore(file, true) {
+		select {
+		case <-ctx.Done():
+			return []error{fmt.Errorf("the kill by %s does not end", file)}
+		case <-time.After(time.Millisecond):
+		}
+	}
+	defer d.orders.busy.Delete(file)
+	errs := []error{remove(file), remove(filepath.Join(d.opts.Dirs.Kill(), "."+name))}
 	for _, t := range decoy.Targets() {
 		if _, thrown := d.switches.Thrown(t); thrown {
 			errs = append(errs, d.reviveDecoy(decoy, t, who, why))

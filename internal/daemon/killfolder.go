@@ -67,6 +67,9 @@ func (d *Daemon) lookForOrders() *sync.WaitGroup {
 		}
 		wg.Go(func() {
 			defer d.orders.busy.Delete(o.Path)
+			if _, err := os.Lstat(o.Path); errors.Is(err, fs.ErrNotExist) {
+				return // obeyed since it was read: once more could undo a revival
+			}
 			d.complain(o.Path, d.obey(o))
 		})
 	}
