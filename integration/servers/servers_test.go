@@ -16,6 +16,7 @@ import (
 
 	"github.com/mcprun/mcprun/integration/harness"
 	"github.com/mcprun/mcprun/internal/strictjson"
+	"github.com/mcprun/mcprun/limits/detect"
 )
 
 // at is where both sides see their workspace. The direct one sees it in a mount
@@ -50,8 +51,23 @@ var unequal = []struct {
 	{"filesystem/get_file_info", `(created|modified|accessed): [^\\]*`, "$1: TIME"}, // when each side's copy was made
 }
 
+// reflexes is a policy.yaml that kills a server after the first of all that is detected:
+// no server that is honest gives cause for it.
+func reflexes(t *testing.T) (file string) {
+	t.Helper()
+	text := "version: 1\nkill:\n"
+	for _, d := range detect.Detections() {
+		text += fmt.Sprintf("  - {after: %s}\n", d.Name)
+	}
+	file = filepath.Join(t.TempDir(), "policy.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
 func TestSameResults(t *testing.T) {
-	d := harness.New(t)
+	d := harness.New(t, "-policy", reflexes(t))
 	for _, s := range servers {
 		t.Run(s.name, func(t *testing.T) {
 			bare, contained := filepath.Join(d.Dir, s.name+"-bare"), filepath.Join(d.Dir, s.name+"-contained")
@@ -77,6 +93,9 @@ func TestSameResults(t *testing.T) {
 				t.Errorf("ping: %s", ping)
 			}
 		})
+	}
+	if out, errs, _ := d.Run("ps"); strings.Contains(out+errs, "killed") {
+		t.Errorf("an honest server was killed: %s%s", out, errs)
 	}
 }
 
