@@ -140,11 +140,19 @@ const limitless = "limits: {rate: 100000000/s, repeats: none, concurrency: 1000,
 // for the bare process has none either.
 func (b *bench) lock(s subject) error {
 	text := fmt.Sprintf("version: 1\nname: %s\nimage: %s\nprofile: %s\nresources: {cpu: %d%s}\n"+limitless+"tools:\n  %s: {risk: low%s}\n",
-		s.name, filepath.Join(b.images, s.image+".oci.tar"), s.profile, runtime.NumCPU(), s.resources, s.tool, s.policy)
+		s.name, b.imageOf(s), s.profile, runtime.NumCPU(), s.resources, s.tool, s.policy)
 	if err := b.write(s.name+".yaml", text); err != nil {
 		return err
 	}
 	return b.mcprun("lock", s.name+".yaml")
+}
+
+// imageOf is the archive of a subject's image; one that was made for it is a path.
+func (b *bench) imageOf(s subject) string {
+	if filepath.IsAbs(s.image) {
+		return s.image + ".oci.tar"
+	}
+	return filepath.Join(b.images, s.image+".oci.tar")
 }
 
 func (b *bench) write(name, text string) error {

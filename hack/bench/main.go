@@ -23,6 +23,13 @@ import (
 const deadline = 20 * time.Minute
 
 func main() {
+	if side := os.Getenv(underEnv); side != "" {
+		if err := loops(side); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
@@ -33,11 +40,11 @@ func main() {
 var parts = []struct {
 	name    string
 	measure func(*bench, *report) error
-}{{"calls", latencies}, {"throughput", throughputs}, {"starts", starts}, {"kills", kills}, {"many", configured}, {"memory", memory}, {"egress", egress}, {"decisions", decisions}}
+}{{"calls", latencies}, {"throughput", throughputs}, {"starts", starts}, {"kills", kills}, {"many", configured}, {"memory", memory}, {"egress", egress}, {"decisions", decisions}, {"refusals", refusals}}
 
 func run() (err error) {
 	out := flag.String("out", "bench.json", "the JSON `file` to write")
-	only := flag.String("only", "", "measure this `part` alone: calls, throughput, starts, kills, many, memory, egress or decisions")
+	only := flag.String("only", "", "measure this `part` alone: calls, throughput, starts, kills, many, memory, egress, decisions or refusals")
 	flag.Parse()
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()

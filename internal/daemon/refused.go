@@ -27,6 +27,8 @@ import (
 const (
 	refusedRate, refusedBurst       = 1000, 1000 // calls a second of one server
 	allRefusedRate, allRefusedBurst = 2000, 2000 // of all servers together
+	// refusedPause is how long they wait then: many are answered at one awakening.
+	refusedPause = 20 * time.Millisecond
 )
 
 func newRefusedPace() *rate.Limiter { return rate.NewLimiter(allRefusedRate, allRefusedBurst) }
@@ -41,8 +43,10 @@ func (s *server) watchRefused(run *running) {
 	for {
 		err := refused.Wait()
 		if err == nil {
-			// Before the call is taken, so that it can be interrupted while it waits.
-			time.Sleep(max(pace.Reserve().Delay(), s.d.refusedPace.Reserve().Delay()))
+			if !pace.Allow() || !s.d.refusedPace.Allow() {
+				time.Sleep(refusedPause) // the call is not yet taken, and can be interrupted
+				continue
+			}
 			err = s.refuseNext(run, refused)
 		}
 		switch {
