@@ -37,7 +37,7 @@ func (a *App) drillKill() *cobra.Command {
 				return err
 			}
 			if r.Missed > 0 {
-				fmt.Fprintf(a.Err, "mcprun: %d of %d aims were missed\nmcprun: hint: on a busy host try again; what it shares with others: mcprun ps\n", r.Missed, r.Aims)
+				fmt.Fprintf(a.Err, "mcprun: %d of %d aims were missed\nmcprun: hint: try again when the host is less busy; what runs on it: mcprun ps\n", r.Missed, r.Aims)
 				return exitCode(mcprun.Failed.ExitCode())
 			}
 			return nil
