@@ -78,7 +78,7 @@ func TestReviveByTwo(t *testing.T) {
 	emptied(t, p.Daemon)
 	p.revive(bob, one, 0, "1 of 2")
 	p.Crash()
-	p.revive(alice, one, 4, "daemon") // nobody is there to take it back
+	p.revive(alice, one, 4, "no daemon answers") // nobody is there to take it back
 	p.Start()
 	p.Ready()
 	p.revive(bob, one, 3, "said yes already")

@@ -84,6 +84,9 @@ func (a *App) killCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if keep && t.all { // with or without a daemon
+				return &mcprun.Error{Class: mcprun.Usage, What: "killing everything", Why: "this switch waits for nothing, and so keeps nothing", Hint: "mcprun kill SERVER --preserve, then mcprun kill --all; or mcprun kill --label KEY=VALUE --preserve"}
+			}
 			res, err := a.askKill(req)
 			var e *mcprun.Error
 			if t.all && errors.As(err, &e) && e.Class == mcprun.Unreachable {
