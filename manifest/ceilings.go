@@ -11,6 +11,7 @@ import (
 	"github.com/mcprun/mcprun/limits"
 	"github.com/mcprun/mcprun/limits/detect"
 	"github.com/mcprun/mcprun/netpolicy"
+	"github.com/mcprun/mcprun/profiles"
 )
 
 // Ceilings is one policy.yaml: what the operator lets any server.yaml ask for. A
@@ -26,13 +27,22 @@ type Ceilings struct {
 	Risk        RiskFloors
 	Limits      Limits
 	Grants      Grants   // those that a server may be given
-	Profiles    []string // sorted as in Profiles()
+	Profiles    []string // sorted as in Profiles(); own ones must stand on one of these
+	OwnProfiles OwnProfiles
+	NeverCalls  []profiles.Forbidden // what no profile may allow
 	Credentials CredentialCeilings
 	Approval    Approval
 	Revive      Revive
 	Kill        []detect.Rule // switches that are thrown by themselves
 
 	lines map[string]int // where in the file the keys stand that it has
+}
+
+// OwnProfiles say which profiles in files may be used. They are known by what they
+// enforce: a path would be the word of whoever asks.
+type OwnProfiles struct {
+	Any   bool            // all that can be written
+	Allow []mcprun.Digest // these alone, where Any is not set
 }
 
 // ImageCeilings say which images may run.
@@ -164,6 +174,7 @@ func DefaultCeilings() *Ceilings {
 			Call: MaxCall, Approval: MaxApproval},
 		Grants:      Grants{Sampling: true, Elicitation: true, Roots: true},
 		Profiles:    Profiles(),
+		OwnProfiles: OwnProfiles{Any: true},
 		Credentials: CredentialCeilings{Sources: SourceKinds(), InContainer: true},
 		Approval:    Approval{Needs: 1},
 		Revive:      Revive{Approvers: 1},

@@ -8,6 +8,7 @@ import (
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/credentials"
 	"github.com/mcprun/mcprun/netpolicy"
+	"github.com/mcprun/mcprun/profiles"
 )
 
 // ParseCeilings reads one policy.yaml, as strictly as Parse reads server.yaml. The
@@ -46,6 +47,11 @@ func decodeCeilings(root node, r *report) *Ceilings {
 	decodeCeilingLimits(o.object("limits"), &c.Limits)
 	decodeGrants(o.object("grants"), &c.Grants)
 	oneOfWords(o, "profiles", Profiles(), &c.Profiles)
+	if _, narrowed := o.fields["profiles"]; narrowed {
+		c.OwnProfiles.Any = false // whoever names profiles means these
+	}
+	decodeOwnProfiles(o, &c.OwnProfiles)
+	c.NeverCalls = each(o, "never-calls", "memfd_create", parsed("memfd_create", profiles.ParseForbidden))
 	secrets := o.object("credentials")
 	oneOfWords(secrets, "sources", SourceKinds(), &c.Credentials.Sources)
 	secrets.bool("in-container", &c.Credentials.InContainer)
@@ -53,6 +59,29 @@ func decodeCeilings(root node, r *report) *Ceilings {
 	decodePeople(o.object("revive"), "approvers", &c.Revive.Approvers)
 	c.Kill = decodeKills(o)
 	return c
+}
+
+func decodeOwnProfiles(o object, dst *OwnProfiles) {
+	n, path, ok := o.take("own-profiles")
+	if !ok {
+		return
+	}
+	const fix = "write all, none or a list of digests"
+	switch {
+	case n.kind == listKind:
+		dst.Any = false
+		dst.Allow = each(o, "own-profiles", "sha256:…", parsed("sha256:… as mcprun profile check prints it", mcprun.ParseDigest))
+	case n.kind == scalarKind && n.text == "all":
+		dst.Any = true
+	case n.kind == scalarKind && n.text == "none":
+		dst.Any = false
+	default:
+		p := wrongKind(n, "all, none or a list of digests", "none")
+		if n.kind == scalarKind {
+			p = problem{show(n.text) + " is not known", fix}
+		}
+		o.r.fail(path, p.fix, "%s", p.what)
+	}
 }
 
 func decodeImageCeilings(o object, dst *ImageCeilings) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/mcprun/mcprun/credentials"
 	"github.com/mcprun/mcprun/netpolicy"
+	"github.com/mcprun/mcprun/profiles"
 )
 
 // Violation is one thing that a server.yaml asks for and the ceilings do not give.
@@ -33,17 +34,18 @@ func (v Violation) String() string {
 
 // Check returns all that a server.yaml asks for beyond the ceilings, in the order of
 // its keys. dir is the absolute folder of server.yaml, where its relative paths begin;
-// without one they cannot be judged and are refused. A nil or zero Ceilings refuses
+// without one they cannot be judged and are refused. own is the profile in the file that
+// server.yaml names; nil where it names a built-in one. A nil or zero Ceilings refuses
 // every server.
 //
 // The classes of tools are not here: they are raised, which refuses nothing (Least).
-func (c *Ceilings) Check(s *Server, dir string) []Violation {
+func (c *Ceilings) Check(s *Server, dir string, own *profiles.Profile) []Violation {
 	if c == nil {
 		c = new(Ceilings)
 	}
 	v := violations{c: c}
 	v.image(s.Image)
-	v.profile(s.Profile)
+	v.profile(s, own)
 	v.resources(s)
 	v.files(s.Files, dir)
 	v.grants(s.Grants)
@@ -82,10 +84,60 @@ func (v *violations) image(i Image) {
 	}
 }
 
-func (v *violations) profile(p string) {
-	if !slices.Contains(v.c.Profiles, p) {
-		v.add("profile", "profiles", accepted(v.c.Profiles), "%s may not be used", show(p))
+func (v *violations) profile(s *Server, own *profiles.Profile) {
+	p := own
+	if s.OwnProfile() {
+		if own == nil {
+			v.add("profile", "", "read it as well", "%s was not read, so that it cannot be judged", show(s.Profile))
+			return
+		}
+		v.ownProfile(own)
+	} else {
+		builtin, err := profiles.Load(s.Profile)
+		if err != nil || !slices.Contains(v.c.Profiles, s.Profile) {
+			v.add("profile", "profiles", accepted(v.c.Profiles), "%s may not be used", show(s.Profile))
+			return
+		}
+		p = builtin
 	}
+	for i, f := range v.c.NeverCalls {
+		if rules := p.Grants(f); len(rules) > 0 {
+			v.add("profile", fmt.Sprintf("never-calls[%d]", i), neverFix(f, rules[0]), "%s allows %s, which no profile may", p.Name(), f)
+		}
+	}
+}
+
+// ownProfile judges a profile in a file by what it enforces and what it stands on.
+func (v *violations) ownProfile(p *profiles.Profile) {
+	if !v.c.OwnProfiles.Any && !slices.Contains(v.c.OwnProfiles.Allow, p.Digest()) {
+		key := "own-profiles"
+		if v.c.lines[key] == 0 && v.c.lines["profiles"] > 0 {
+			key = "profiles"
+		}
+		v.add("profile", key, fmt.Sprintf("use %s, or have the operator add %s to own-profiles", oneOrNone(v.c.Profiles), p.Digest()), "the profile %s is in a file, and not among those that may be used", p.Name())
+	}
+	if p.Extends() != "" && !slices.Contains(v.c.Profiles, p.Extends()) {
+		v.add("profile", "profiles", accepted(v.c.Profiles), "the profile %s extends %s, which may not be used", p.Name(), p.Extends())
+	}
+}
+
+func oneOrNone(list []string) string {
+	if len(list) == 0 {
+		return "none"
+	}
+	return strings.Join(list, " or ")
+}
+
+// neverFix says how to do without what a rule allows.
+func neverFix(f profiles.Forbidden, r profiles.Rule) string {
+	if r.Line > 0 {
+		return fmt.Sprintf("take it out of allow: %s:%d", r.Profile, r.Line)
+	}
+	where := ""
+	if !f.Whole {
+		where = fmt.Sprintf("where: [{arg: %d, any: [%s]}], ", f.Arg, f.Value.Name)
+	}
+	return fmt.Sprintf("deny it in a profile of your own: deny: [{calls: [%s], %sreason: …}]", f.Call, where)
 }
 
 func (v *violations) resources(s *Server) {

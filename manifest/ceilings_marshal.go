@@ -77,11 +77,30 @@ func (c *Ceilings) text() string {
 	}
 	line("grants: {sampling: %t, elicitation: %t, roots: %t}", c.Grants.Sampling, c.Grants.Elicitation, c.Grants.Roots)
 	line("profiles: [%s]", quoteAll(c.Profiles))
+	line("own-profiles: %s", c.OwnProfiles)
+	if len(c.NeverCalls) > 0 {
+		line("never-calls: %s", texts(c.NeverCalls))
+	}
 	line("credentials: {sources: [%s], in-container: %t}", quoteAll(c.Credentials.Sources), c.Credentials.InContainer)
 	c.Approval.write(line)
 	line("revive: {approvers: %d}", c.Revive.Approvers)
 	marshalKills(c.Kill, line)
 	return b.String()
+}
+
+// String is the key's value in policy.yaml.
+func (o OwnProfiles) String() string {
+	switch {
+	case o.Any:
+		return "all"
+	case len(o.Allow) == 0:
+		return "none"
+	}
+	var list []string
+	for _, d := range o.Allow {
+		list = append(list, string(d))
+	}
+	return "[" + quoteAll(list) + "]"
 }
 
 func (a Approval) write(line func(string, ...any)) {

@@ -27,7 +27,7 @@ func TestStricterNeverAllowsMore(t *testing.T) {
 		for range 1 + r.IntN(3) {
 			tighten(r, &strict, s)
 		}
-		l, v := loose.Check(s, at), strict.Check(s, at)
+		l, v := loose.Check(s, at, nil), strict.Check(s, at, nil)
 		if len(l) > 0 && len(v) == 0 {
 			t.Fatalf("seed %d: refused: %v\nand allowed by the stricter\n%+v", seed, l, strict)
 		}
@@ -148,7 +148,7 @@ func FuzzCheck(f *testing.F) {
 		if err != nil {
 			return
 		}
-		first, second := c.Check(s, dir), c.Check(s, dir)
+		first, second := c.Check(s, dir, nil), c.Check(s, dir, nil)
 		if !slices.Equal(first, second) {
 			t.Fatalf("%v\nthen %v", first, second)
 		}

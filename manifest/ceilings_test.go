@@ -163,6 +163,7 @@ func TestViolations(t *testing.T) {
 		{"elicitation", "grants: {elicitation: false}", "grants: {elicitation: true}", "grants: {sampling: true, roots: true}", []string{"grants.elicitation"}},
 		{"roots", "grants: {roots: false}", "grants: {roots: true}", "grants: {elicitation: true, sampling: true}", []string{"grants.roots"}},
 		{"a profile", "profiles: [strict, go]", "profile: node", "profile: go", []string{"profile:", "accepted: strict, go"}},
+		{"a built-in profile that allows too much", "never-calls: [memfd_create, inotify_init1]", "profile: node", "profile: strict", []string{"profile: node allows inotify_init1", "policy.yaml:2 (never-calls[1])", "deny: [{calls: [inotify_init1]"}},
 		{"a source of secrets", "credentials: {sources: [file]}", source("env:KEY"), source("file:/etc/key"), []string{"credentials.key.source", "accepted: file"}},
 		{"a source inside another", "credentials: {sources: [vault, file]}", source("{vault: {address: \"https://v.example.com\", path: secret/data/x, field: f, token: env:T}}"),
 			source("{vault: {address: \"https://v.example.com\", path: secret/data/x, field: f, token: \"file:/t\"}}"), []string{"credentials.key.source", "from env"}},
@@ -174,10 +175,10 @@ func TestViolations(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			c := ceilings(t, row.ceilings)
-			if v := c.Check(serverOf(t, row.accepted), at); len(v) > 0 {
+			if v := c.Check(serverOf(t, row.accepted), at, nil); len(v) > 0 {
 				t.Errorf("the control is refused: %v", v)
 			}
-			v := c.Check(serverOf(t, row.refused), at)
+			v := c.Check(serverOf(t, row.refused), at, nil)
 			if len(v) != 1 {
 				t.Fatalf("want one violation, got %v", v)
 			}
@@ -211,7 +212,7 @@ func TestDotsGiveNothingAway(t *testing.T) {
 	} {
 		s := manifest.Default()
 		s.Files = []manifest.File{{From: row.from, To: "/data"}}
-		if v := c.Check(s, row.dir); (len(v) == 0) != row.pass {
+		if v := c.Check(s, row.dir, nil); (len(v) == 0) != row.pass {
 			t.Errorf("%s in %q: %v, want pass %v", row.from, row.dir, v, row.pass)
 		}
 	}
@@ -220,7 +221,7 @@ func TestDotsGiveNothingAway(t *testing.T) {
 // The zero value and none at all refuse everything that a server can ask for.
 func TestZeroCeilingsDeny(t *testing.T) {
 	for name, c := range map[string]*manifest.Ceilings{"zero": {}, "nil": nil} {
-		if v := c.Check(serverOf(t, ""), at); len(v) < 5 {
+		if v := c.Check(serverOf(t, ""), at, nil); len(v) < 5 {
 			t.Errorf("%s: only %v", name, v)
 		}
 		if least, _ := c.Least("files", "read"); least != mcprun.Block {
@@ -234,7 +235,7 @@ func TestZeroCeilingsDeny(t *testing.T) {
 	if err := c.Validate(); err != nil {
 		t.Error(err)
 	}
-	if v := c.Check(serverOf(t, ""), at); len(v) > 0 {
+	if v := c.Check(serverOf(t, ""), at, nil); len(v) > 0 {
 		t.Errorf("the default refuses %v", v)
 	}
 }

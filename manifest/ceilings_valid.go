@@ -34,6 +34,12 @@ func checkCeilingLists(c *Ceilings, r *report) {
 	bounded(r, "files.read-only", c.Files.ReadOnly)
 	bounded(r, "egress.allow", listed(c.Egress.Allow))
 	bounded(r, "egress.forbid", listed(c.Egress.Forbid))
+	bounded(r, "never-calls", listed(c.NeverCalls))
+	var own []string
+	for _, d := range c.OwnProfiles.Allow {
+		own = append(own, string(d))
+	}
+	bounded(r, "own-profiles", own)
 	var who []string
 	for _, p := range c.Approval.Approvers {
 		who = append(who, string(p))

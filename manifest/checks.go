@@ -76,6 +76,16 @@ func checkProfile(s *Server, r *report) {
 	if slices.Contains(Profiles(), s.Profile) {
 		return
 	}
+	if s.OwnProfile() {
+		if what, fix := badHostPath(s.Profile); what != "" {
+			r.fail("profile", fix, "%s", what)
+		}
+		return
+	}
+	if strings.ContainsAny(s.Profile, "/.") && !strings.HasPrefix(s.Profile, "~") {
+		r.fail("profile", "write ./"+s.Profile+" for a file beside this one", "%s is not a built-in profile", show(s.Profile))
+		return
+	}
 	fix := "write " + oneOf(Profiles())
 	if meant := suggest(s.Profile, Profiles()); meant != "" {
 		fix = "did you mean " + meant + "?"

@@ -64,9 +64,6 @@ func decodeFixed(o object, name, only string) {
 
 func decodeProfile(o object, dst *string) {
 	o.text("profile", "strict", dst)
-	if strings.Contains(*dst, "/") {
-		o.r.fail("profile", "use a built-in one: "+oneOf(Profiles()), "a profile of your own (%s) is not supported yet", show(*dst))
-	}
 }
 
 func decodeImage(o object, dst *Image) {

@@ -107,7 +107,7 @@ func TestDefaultCeilingsRefuseNothingPublished(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, dir := range []string{"/srv/servers", "/home/alice/servers", "/root/servers", "/etc/mcprun/servers", "/tmp/x"} {
-			if v := manifest.DefaultCeilings().Check(s, dir); len(v) > 0 {
+			if v := manifest.DefaultCeilings().Check(s, dir, nil); len(v) > 0 {
 				t.Errorf("%s in %s: %v", file, dir, v)
 			}
 		}

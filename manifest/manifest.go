@@ -37,7 +37,7 @@ type Server struct {
 	Command     []string // nil: the image's own
 	WorkDir     string   // empty: the image's own
 	Environment []EnvVar // sorted by name
-	Profile     string   // one of Profiles()
+	Profile     string   // one of Profiles(), or the path of an own one as written
 	Files       []File   // in the order written; never /tmp
 	Tmp         int64    // bytes of the tmpfs at /tmp
 	Resources   Resources
@@ -201,6 +201,10 @@ func DefaultResources() Resources {
 func DefaultTimeouts() Timeouts {
 	return Timeouts{Start: DefaultStart, Call: DefaultCall, Stop: DefaultStop, Approval: DefaultApproval, Idle: DefaultIdle}
 }
+
+// OwnProfile says whether the server names a profile in a file, which whoever reads the
+// server.yaml has to read as well: ParseProfile.
+func (s *Server) OwnProfile() bool { return startsLikePath(s.Profile) }
 
 // Profiles names the built-in profiles, the strictest first.
 func Profiles() []string { return []string{"strict", "go", "node", "python"} }

@@ -193,3 +193,55 @@ func FuzzParseProfile(f *testing.F) {
 		}
 	})
 }
+
+// TestOwnProfileCeilings: what an operator lets profiles in files do, each refusal beside
+// one that passes.
+func TestOwnProfileCeilings(t *testing.T) {
+	plain, err := manifest.ParseProfile("tight.yaml", []byte("version: 1\nname: tight\nextends: node\ndeny:\n  - calls: [inotify_init1]\n    reason: watches nothing\nallow:\n  - calls: [memfd_create]\n    reason: keeps a buffer\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := serverOf(t, "profile: ./tight.yaml")
+	for _, row := range []struct{ ceilings, want string }{
+		{"", ""},
+		{"own-profiles: all", ""},
+		{"own-profiles: none", "policy.yaml:2 (own-profiles)"},
+		{"own-profiles: [\"" + string(plain.Digest()) + "\"]", ""},
+		{"own-profiles: [\"sha256:" + strings.Repeat("ab", 32) + "\"]", "have the operator add " + string(plain.Digest())},
+		{"profiles: [node]", "policy.yaml:2 (profiles)"},
+		{"profiles: [node]\nown-profiles: all", ""},
+		{"profiles: [strict]\nown-profiles: all", "the profile tight extends node, which may not be used"},
+		{"never-calls: [memfd_create]", "take it out of allow: tight:8"},
+		{"never-calls: [inotify_init1]", ""},
+		{"never-calls: [inotify_add_watch]", "deny it in a profile of your own"},
+		{"never-calls: [\"socket(family=AF_NETLINK)\"]", ""},
+		{"never-calls: [\"socket(family=AF_INET)\"]", "tight allows socket(family=AF_INET)"},
+	} {
+		var got []string
+		for _, v := range ceilings(t, row.ceilings).Check(s, at, plain) {
+			got = append(got, v.String())
+		}
+		if row.want == "" && len(got) > 0 || row.want != "" && (len(got) != 1 || !strings.Contains(got[0], row.want)) {
+			t.Errorf("%s: %q, want one with %q", row.ceilings, got, row.want)
+		}
+	}
+	// One that nobody read, none that the zero value lets pass, and none that is not a path.
+	if v := manifest.DefaultCeilings().Check(s, at, nil); len(v) != 1 || !strings.Contains(v[0].String(), "was not read") {
+		t.Errorf("without the profile: %v", v)
+	}
+	var list []string
+	for _, v := range new(manifest.Ceilings).Check(s, at, plain) {
+		list = append(list, v.String())
+	}
+	if !strings.Contains(strings.Join(list, "\n"), "the profile tight is in a file") {
+		t.Errorf("the zero ceilings say %q", list)
+	}
+	for text, want := range map[string]string{
+		"never-calls: [mlokc]": "did you mean mlock?", "never-calls: [\"socket(famly=1)\"]": "no argument", "never-calls: [\"socket(family=AF_X\"]": "neither a call nor",
+		"own-profiles: some": "write all, none or a list of digests", "own-profiles: [node]": "sha256:", "own-profiles: {a: b}": "all, none or a list of digests",
+	} {
+		if _, err := manifest.ParseCeilings("policy.yaml", []byte("version: 1\n"+text+"\n")); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}

@@ -53,7 +53,7 @@ func baseKeys() []key {
 		{"environment", "mapping of name to text", "empty", count(0, MaxEnvironment, "variables", "names of A-Z a-z 0-9 _; values at most 32 KiB, without NUL"), "the kernel bounds arguments and environment together"},
 		{"transport", "text", "stdio", "stdio", "http is not supported yet"},
 		{"isolation", "text", "runc", "runc", "others are not supported yet"},
-		{"profile", "text", "strict", oneOf(Profiles()), "the fewest system calls unless the runtime needs more; a path is not supported yet"},
+		{"profile", "text", "strict", oneOf(Profiles()) + ", or a path that starts with ./ ../ or /", "the fewest system calls unless the runtime needs more; profiles.md says how to write one"},
 		{"resources", "mapping", "the defaults below", "", "no server may take the machine away from the others"},
 		{"resources.memory", "size", sizeString(DefaultMemory), between(sizeString(MinMemory), sizeString(MaxMemory)), "tmpfs pages count; the heaviest server measured uses 142 MiB"},
 		{"resources.cpu", "number", milliString(DefaultMilliCPU), between(milliString(MinMilliCPU), milliString(MaxMilliCPU)) + ", at most three decimals", "below the floor a runtime does not start within the start timeout"},

@@ -86,8 +86,12 @@ func beyond(c *manifest.Ceilings, m *manifest.Server, path string) ([]string, er
 	if err != nil {
 		return nil, err
 	}
+	own, _, err := ownProfile(m, path)
+	if err != nil {
+		return nil, err
+	}
 	out := []string{}
-	for _, v := range c.Check(m, filepath.Dir(abs)) {
+	for _, v := range c.Check(m, filepath.Dir(abs), own) {
 		out = append(out, v.String())
 	}
 	return out, nil

@@ -35,10 +35,14 @@ func (a *App) lockCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			_, profile, err := ownProfile(m, args[0])
+			if err != nil {
+				return err
+			}
 			if err := a.ensureDaemon(); err != nil {
 				return err
 			}
-			res, err := a.do(control.Request{Op: control.OpLock, Manifest: raw, File: abs})
+			res, err := a.do(control.Request{Op: control.OpLock, Manifest: raw, File: abs, Profile: profile})
 			if err != nil {
 				return err
 			}

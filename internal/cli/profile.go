@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	goruntime "runtime"
 	"slices"
 	"strings"
@@ -45,6 +46,32 @@ func readProfile(arg string) (*profiles.Profile, error) {
 		return nil, &mcprun.Error{Class: mcprun.Usage, What: "the profile has errors", Why: "\n" + err.Error(), Hint: profileDocs + "; what is known of a call: mcprun profile explain strict CALL"}
 	}
 	return p, nil
+}
+
+// ownProfile reads the profile in a file that a server.yaml names, as it is seen from
+// there; nil where it names a built-in one.
+func ownProfile(m *manifest.Server, path string) (*profiles.Profile, []byte, error) {
+	if !m.OwnProfile() {
+		return nil, nil, nil
+	}
+	file := m.Profile
+	if !filepath.IsAbs(file) {
+		file = filepath.Join(filepath.Dir(path), file)
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, nil, &mcprun.Error{Class: mcprun.Usage, What: "reading the profile of " + path, Err: err, Hint: profileDocs + "; profile: " + m.Profile + " is seen from where server.yaml is"}
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, manifest.MaxSize+1))
+	if err != nil {
+		return nil, nil, &mcprun.Error{Class: mcprun.Usage, What: "reading the profile of " + path, Err: err}
+	}
+	p, err := manifest.ParseProfile(file, raw)
+	if err != nil {
+		return nil, nil, &mcprun.Error{Class: mcprun.Usage, What: "the profile has errors", Why: "\n" + err.Error(), Hint: "mcprun profile check " + file}
+	}
+	return p, raw, nil
 }
 
 // isPath tells a file from a name: names have neither slash nor dot.

@@ -53,7 +53,11 @@ func (a *App) startCommand() *cobra.Command {
 // startRequest reads server.yaml and the server.lock beside it. The daemon
 // reads both again; reading them here finds mistakes without one.
 func startRequest(op control.Op, path string) (control.Request, error) {
-	raw, _, err := readManifest(path)
+	raw, m, err := readManifest(path)
+	if err != nil {
+		return control.Request{}, err
+	}
+	_, profile, err := ownProfile(m, path)
 	if err != nil {
 		return control.Request{}, err
 	}
@@ -65,7 +69,7 @@ func startRequest(op control.Op, path string) (control.Request, error) {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return control.Request{}, &mcprun.Error{Class: mcprun.Usage, What: "reading server.lock", Err: err}
 	}
-	return control.Request{Op: op, Manifest: raw, File: abs, Lock: pins}, nil
+	return control.Request{Op: op, Manifest: raw, File: abs, Lock: pins, Profile: profile}, nil
 }
 
 // lockPath is where a server's pins are: server.yaml has server.lock, files.yaml

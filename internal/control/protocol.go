@@ -80,6 +80,7 @@ type Request struct {
 	Manifest  []byte            `json:"manifest,omitzero"`  // start, run, lock, reload: server.yaml
 	File      string            `json:"file,omitzero"`      // its absolute path: for messages, and for relative paths in it
 	Lock      []byte            `json:"lock,omitzero"`      // start, run, reload: server.lock
+	Profile   []byte            `json:"profile,omitzero"`   // start, run, lock, reload: the profile in a file that server.yaml names
 	ID        string            `json:"id,omitzero"`        // decide: of the approval; confirm, remove: of the authenticator
 	Yes       bool              `json:"yes,omitzero"`       // decide
 	Code      string            `json:"code,omitzero"`      // decide, confirm, remove: of an authenticator of who asks

@@ -84,7 +84,7 @@ func (d *Daemon) openCeilings() error {
 
 // within refuses a server that asks for more than the ceilings give.
 func (d *Daemon) within(doing string, def *definition) error {
-	v := d.above(def).Check(def.m, filepath.Dir(def.file))
+	v := d.above(def).Check(def.m, filepath.Dir(def.file), def.own())
 	if len(v) == 0 {
 		return nil
 	}
@@ -188,7 +188,7 @@ func (s *server) enforce(who mcprun.Principal) error {
 	if run == nil {
 		return nil // a start under way looks again when it is up
 	}
-	v := s.d.above(def).Check(with(def.m, run.resources()), filepath.Dir(def.file))
+	v := s.d.above(def).Check(with(def.m, run.resources()), filepath.Dir(def.file), def.own())
 	if len(v) == 0 {
 		s.judge(run, def)
 		return nil

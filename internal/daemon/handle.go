@@ -131,8 +131,8 @@ func define(c *control.Call, locked bool) (*definition, error) {
 	}
 	c.Server = m.Name // whoever records this request names it
 	def := &definition{file: c.File, m: m}
-	if def.profile, err = profiles.Load(m.Profile); err != nil {
-		return nil, &mcprun.Error{Class: mcprun.Usage, What: "reading server.yaml", Err: err}
+	if def.profile, err = profileOf(c, m); err != nil {
+		return nil, err
 	}
 	if !locked {
 		return def, nil
@@ -147,6 +147,39 @@ func define(c *control.Call, locked bool) (*definition, error) {
 		return nil, &mcprun.Error{Class: mcprun.Denied, What: "reading server.lock", Why: fmt.Sprintf("it is for server %s, not %s", def.lock.Server, m.Name), Hint: "mcprun lock " + c.File}
 	}
 	return def, nil
+}
+
+// profileOf is the profile that server.yaml names: a built-in one, or the file that the
+// request brought.
+func profileOf(c *control.Call, m *manifest.Server) (*profiles.Profile, error) {
+	const doing = "reading the profile"
+	if !m.OwnProfile() {
+		p, err := profiles.Load(m.Profile)
+		if err != nil {
+			return nil, &mcprun.Error{Class: mcprun.Usage, What: doing, Err: err}
+		}
+		return p, nil
+	}
+	file := m.Profile
+	if !filepath.IsAbs(file) {
+		file = filepath.Join(filepath.Dir(c.File), file)
+	}
+	if len(c.Profile) == 0 {
+		return nil, &mcprun.Error{Class: mcprun.Usage, What: doing, Why: "the request did not bring " + file, Hint: "mcprun version (client and daemon may be of different versions)"}
+	}
+	p, err := manifest.ParseProfile(file, c.Profile)
+	if err != nil {
+		return nil, &mcprun.Error{Class: mcprun.Usage, What: doing, Err: err, Hint: "mcprun profile check " + file}
+	}
+	return p, nil
+}
+
+// own is the profile in a file; nil where it is a built-in one.
+func (def *definition) own() *profiles.Profile {
+	if def.profile != nil && def.profile.Own() {
+		return def.profile
+	}
+	return nil
 }
 
 func (d *Daemon) start(ctx context.Context, c *control.Call) (*control.Result, error) {

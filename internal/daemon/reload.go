@@ -82,6 +82,9 @@ func needStart(old, def *definition) []string {
 	if old.file != def.file {
 		keys = append(keys, "the file's place")
 	}
+	if old.profile.Digest() != def.profile.Digest() && !slices.Contains(keys, "profile") {
+		keys = append(keys, "the profile's file")
+	}
 	if !reflect.DeepEqual(old.lock, def.lock) {
 		keys = append(keys, "server.lock")
 	}

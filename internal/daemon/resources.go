@@ -73,7 +73,7 @@ func (d *Daemon) wanted(doing string, def *definition, old manifest.Resources, a
 	if err := m.Validate(); err != nil {
 		return old, &mcprun.Error{Class: mcprun.Usage, What: doing, Err: err}
 	}
-	v := d.ceilings().Check(m, filepath.Dir(def.file))
+	v := d.ceilings().Check(m, filepath.Dir(def.file), def.own())
 	if len(v) > 0 {
 		return old, &mcprun.Error{Class: mcprun.Denied, What: doing, Why: "it is more than the operator allows:\n  " + violations(v, "\n  "), Hint: "mcprun policy show"}
 	}

@@ -1,0 +1,60 @@
+package profiles
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/mcprun/mcprun"
+)
+
+// Forbidden is what an operator lets no profile allow: a call, or one value of one of its
+// arguments.
+type Forbidden struct {
+	Call  string
+	Whole bool // any of it; else only Arg with Value
+	Arg   uint
+	Value Value
+	Text  string // as policy.yaml has it
+}
+
+// ParseForbidden reads call or call(argument=VALUE), e.g. socket(family=AF_NETLINK).
+func ParseForbidden(s string) (Forbidden, error) {
+	call, rest, some := strings.Cut(s, "(")
+	if numbers, ok := callTable()[call]; !ok || len(numbers) == 0 {
+		if meant := Nearest(call); meant != "" {
+			return Forbidden{}, fmt.Errorf("no system call %q is known; did you mean %s?", call, meant)
+		}
+		return Forbidden{}, fmt.Errorf("no system call %q is known", call)
+	}
+	if !some {
+		return Forbidden{Call: call, Whole: true, Text: s}, nil
+	}
+	inner, closed := strings.CutSuffix(rest, ")")
+	name, value, ok := strings.Cut(inner, "=")
+	if !closed || !ok {
+		return Forbidden{}, fmt.Errorf("%q is neither a call nor call(argument=VALUE)", s)
+	}
+	arg, err := FindArgument(call, name)
+	if err != nil {
+		return Forbidden{}, err
+	}
+	v, err := arg.Find(value)
+	if err != nil {
+		return Forbidden{}, err
+	}
+	return Forbidden{Call: call, Arg: arg.Arg, Value: v, Text: s}, nil
+}
+
+func (f Forbidden) String() string { return f.Text }
+
+// Grants returns the rules of the profile, on any machine, that let what is forbidden
+// through. An argument that a rule does not look at may be anything.
+func (p *Profile) Grants(f Forbidden) []Rule {
+	var out []Rule
+	for _, r := range p.rules {
+		if r.Call == f.Call && r.Verdict == mcprun.Allow && (f.Whole || permits(r.Where, f.Arg, wholeArg, f.Value.Value)) {
+			out = append(out, r.clone())
+		}
+	}
+	return out
+}
