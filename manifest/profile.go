@@ -76,7 +76,7 @@ func profileKeys() []key {
 	keys := []key{
 		{"version", "number", "required", "1", "a later format gets another number, and an old mcprun refuses it instead of guessing"},
 		{"name", "text", "required", "as the name of a server; not that of a built-in profile", "what it is called in lists and pins"},
-		{"extends", "text", "required", oneOf(Profiles()), "an own profile stands on one that was reviewed"},
+		{"extends", "text", "required", oneOf(Profiles()) + "; or none", "an own profile stands on one that was reviewed; with none it says all by itself"},
 		{"about", "text", "none", "", "whom it is for"},
 	}
 	keys = append(keys, entries("deny", "what is taken out of the profile that is extended")...)
@@ -100,11 +100,11 @@ func readYAMLProfile(data []byte, r *report) profiles.Own {
 	}
 	decodeVersion(o)
 	o.need("name", "give the profile a name, e.g. name: tight")
-	o.need("extends", "say what it stands on, e.g. extends: node; there are "+oneOf(Profiles()))
+	o.need("extends", "say what it stands on, e.g. extends: node; there are "+oneOf(Profiles())+"; or none, if it says all by itself")
 	o.text("name", "tight", &own.Name)
 	o.text("extends", "node", &own.Extends)
 	o.text("about", "a server that only reads", &own.About)
-	if own.Extends != "" && !isBuiltin(own.Extends) {
+	if own.Extends != "" && own.Extends != profiles.Nothing && !isBuiltin(own.Extends) {
 		fix := "write " + oneOf(Profiles())
 		if meant := suggest(own.Extends, Profiles()); meant != "" {
 			fix = "did you mean " + meant + "?"

@@ -115,3 +115,6 @@ func editDistance(a, b string) int {
 	}
 	return row[len(b)]
 }
+
+// Known says whether a name is that of a system call here.
+func Known(call string) bool { _, ok := callTable()[call]; return ok }

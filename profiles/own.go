@@ -10,6 +10,22 @@ import (
 	"github.com/mcprun/mcprun"
 )
 
+// Nothing is what a profile extends that says by itself all that it allows. The answers of
+// the built-in profiles stay, for calls that programs do without, such as clone3: with EPERM
+// in their place no program with threads would start.
+const Nothing = "none"
+
+// answersOf is the profile whose answers a profile has that extends nothing.
+const answersOf = "node"
+
+func answers() ([]Rule, error) {
+	p, err := Load(answersOf)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(p.rules), func(r Rule) bool { return r.Verdict != mcprun.Deny }), nil
+}
+
 // Own is an operator's own profile as a file says it, not judged yet.
 type Own struct {
 	Name    string
@@ -112,8 +128,12 @@ func newBuilder(o Own) (*builder, error) {
 	if b.bounds, err = bounds(); err != nil {
 		return nil, err
 	}
-	if o.Extends == "" {
+	switch o.Extends {
+	case "":
 		return b, nil
+	case Nothing:
+		b.base, err = answers()
+		return b, err
 	}
 	base, err := loadBuiltin(o.Extends, maxExtends-1)
 	if err != nil {

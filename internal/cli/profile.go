@@ -212,7 +212,7 @@ func counts(p *profiles.Profile) map[string]int {
 }
 
 func orStrict(name string) string {
-	if name == "" {
+	if name == "" || name == profiles.Nothing {
 		return profiles.Strict
 	}
 	return name
@@ -226,7 +226,7 @@ func againstBase(p *profiles.Profile) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.Extends() == "" {
+	if p.Extends() == "" || p.Extends() == profiles.Nothing {
 		var lacks []string
 		for _, call := range strict.Calls(profiles.Arches()[0]) {
 			if !slices.Contains(p.Calls(profiles.Arches()[0]), call) {

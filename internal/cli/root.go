@@ -47,7 +47,7 @@ func (a *App) Command() *cobra.Command {
 	root.AddCommand(
 		a.startCommand(), a.runCommand(), a.reloadCommand(), a.stopCommand(), a.killKeyCommand(), a.psCommand(), a.inspectCommand(),
 		a.logsCommand(), a.lockCommand(), a.callCommand(), a.checkCommand(), a.doctorCommand(), a.versionCommand(),
-		a.egressCommand(), a.limitsCommand(), a.drillCommand(), a.approvalsCommand(), a.approveCommand(), a.denyCommand(), a.policyCommand(), a.profileCommand(), a.explainCommand(), a.auditCommand(), a.shutdownCommand(), a.docsCommand(),
+		a.egressCommand(), a.limitsCommand(), a.drillCommand(), a.approvalsCommand(), a.approveCommand(), a.denyCommand(), a.policyCommand(), a.profileCommand(), a.learnCommand(), a.explainCommand(), a.auditCommand(), a.shutdownCommand(), a.docsCommand(),
 	)
 	return root
 }

@@ -38,6 +38,7 @@ const (
 	OpPage      Op = "page"      // an address of the approval page
 	OpWebhook   Op = "webhook"   // a trial message to approval.webhook
 	OpEgress    Op = "egress"    // what a server reached or tried to reach
+	OpLearn     Op = "learn"     // start a server and watch it until the client ends its side of the connection
 	OpDenials   Op = "denials"   // what a server's profile refused
 	OpConnect   Op = "connect"
 	OpPause     Op = "pause" // have a server's processes stand still
@@ -63,6 +64,9 @@ var forClients = map[Op]bool{OpVersion: true, OpList: true, OpConnect: true}
 
 // maxRequest bounds a request: server.yaml and server.lock with room around them.
 const maxRequest = 24 << 20
+
+// ProgressLearning is told when a server that is watched can be called.
+const ProgressLearning = "learning"
 
 // Request is what a client asks; which fields count depends on Op.
 type Request struct {
@@ -118,6 +122,7 @@ type Result struct {
 	Lock      []byte         `json:"lock,omitzero"`
 	Egress    *Egress        `json:"egress,omitzero"`
 	Denials   *Denials       `json:"denials,omitzero"`
+	Learned   jsontext.Value `json:"learned,omitzero"` // learned.Seen: the small client is not to link it
 	Ceilings  *Ceilings      `json:"ceilings,omitzero"`
 
 	Authenticators []Authenticator `json:"authenticators,omitzero"`

@@ -90,6 +90,8 @@ func (d *Daemon) do(ctx context.Context, c *control.Call) (*control.Result, erro
 		return d.tryWebhook(ctx, c)
 	case control.OpEgress:
 		return d.egress(c)
+	case control.OpLearn:
+		return d.learn(ctx, c)
 	case control.OpDenials:
 		return d.denials(c)
 	case control.OpSetResources:

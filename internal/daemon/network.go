@@ -75,7 +75,7 @@ func (d *Daemon) openNetwork(ctx context.Context, def *definition, id string, li
 	if err != nil {
 		return nil, runtime.Network{}, err
 	}
-	life.CallEnded = n.way.Recheck
+	life.CallEnded = func(mcprun.ToolName) { n.way.Recheck() }
 	given, err = n.given(ctx, def.m)
 	return n, given, err
 }

@@ -58,18 +58,20 @@ type definition struct {
 	m       *manifest.Server
 	lock    *lock.File // nil while locking
 	profile *profiles.Profile
-	decoy   bool // the daemon has made it, for a drill
+	decoy   bool    // the daemon has made it, for a drill
+	lesson  *lesson // not nil: it is watched, to learn what it needs
 }
 
 // running is one life: a container, its session, and its end.
 type running struct {
-	inst *runtime.Instance
-	conn *upstream.Conn
-	life *front.Life
-	net  *network      // nil while locking: then there is none at all
-	done chan struct{} // closed when it is cleaned up
-	once sync.Once
-	hold atomic.Pointer[holding] // of a kill that keeps what it leaves
+	inst  *runtime.Instance
+	conn  *upstream.Conn
+	life  *front.Life
+	net   *network      // nil while locking: then there is none at all
+	done  chan struct{} // closed when it is cleaned up
+	once  sync.Once
+	begun time.Time
+	hold  atomic.Pointer[holding] // of a kill that keeps what it leaves
 
 	strain   strain
 	profile  *profiles.Profile
@@ -193,6 +195,9 @@ func (s *server) isUp() bool {
 		return false
 	}
 	s.state, s.why, s.since = "running", "", timeNow()
+	if s.spec.lesson != nil {
+		s.why = "it is watched to learn a profile, and held to none"
+	}
 	return true
 }
 
@@ -257,6 +262,9 @@ func (s *server) begin(ctx context.Context, def *definition, who mcprun.Principa
 // which secrets the container holds itself.
 func startDetail(def *definition, image runtime.Image, c *manifest.Ceilings) map[string]string {
 	d := map[string]string{"image": string(image.Digest), "profile": string(def.profile.Digest()), "file": def.file, detailCeilings: string(c.Digest())}
+	if def.lesson != nil {
+		d["learning"] = "true" // the profile is not in force
+	}
 	if held := handedOver(def.m); len(held) > 0 {
 		d["credentials-in-container"] = strings.Join(held, " ")
 	}
@@ -280,12 +288,15 @@ func handedOver(m *manifest.Server) []string {
 func (s *server) launch(ctx context.Context, id string, def *definition, image runtime.Image, networked bool) (*running, upstream.Greeting, *lock.File, error) {
 	ctx, cancel := context.WithTimeout(ctx, def.m.Timeouts.Start)
 	defer cancel()
-	run := &running{life: s.front.NewLife(id), done: make(chan struct{}), refusing: make(chan struct{}), profile: def.profile, denied: s.denialsOf(def.profile)}
+	run := &running{begun: timeNow(), life: s.front.NewLife(id), done: make(chan struct{}), refusing: make(chan struct{}), profile: def.profile, denied: s.denialsOf(def.profile)}
 	run.res.Store(&def.m.Resources)
-	plan := runtime.Plan{ID: id, Server: def.m, Base: filepath.Dir(def.file), Image: image, Profile: def.profile}
+	plan := runtime.Plan{ID: id, Server: def.m, Base: filepath.Dir(def.file), Image: image}
 	strained := make(chan struct{}, 1)
 	plan.Strained = func() { wake(strained) }
 	var err error
+	if plan.Profile, err = underLesson(def.profile, def.lesson); err != nil {
+		return nil, upstream.Greeting{}, nil, err
+	}
 	if networked {
 		if run.net, plan.Network, err = s.d.openNetwork(ctx, def, id, run.life); err != nil {
 			return nil, upstream.Greeting{}, nil, errNetwork(s.name, err)
@@ -297,7 +308,13 @@ func (s *server) launch(ctx context.Context, id string, def *definition, image r
 		return nil, upstream.Greeting{}, nil, errors.Join(err, run.net.end(err))
 	}
 	run.inst = inst
-	go s.watchRefused(run)
+	if def.lesson != nil {
+		ended := run.life.CallEnded
+		run.life.CallEnded = func(t mcprun.ToolName) { def.lesson.call(t); ended(t) }
+		go s.watchLesson(run, def.lesson)
+	} else {
+		go s.watchRefused(run)
+	}
 	run.life.Gone = func() error { return s.gone(run) }
 	run.life.Strained = func(f front.Flight, t time.Time) string { return s.strainedSince(run, f, t) }
 	go s.log.consume(inst.Stderr)

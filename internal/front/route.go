@@ -51,7 +51,7 @@ func (l *Life) take(id int64) *route {
 		l.server.touch()
 	}
 	if r != nil && r.tool != "" {
-		l.CallEnded()
+		l.CallEnded(r.tool)
 	}
 	return r
 }

@@ -95,7 +95,7 @@ type Life struct {
 	// began that failed, and what to change; "" if none.
 	Strained func(f Flight, since time.Time) string
 	// CallEnded is called after a tool call is in flight no more; it must not block.
-	CallEnded func()
+	CallEnded func(mcprun.ToolName)
 
 	conn   *upstream.Conn
 	policy atomic.Pointer[gate.Policy]
@@ -120,7 +120,7 @@ func (l *Life) Events() upstream.Events {
 
 // NewLife prepares a life; it takes calls once Begin was called with it.
 func (s *Server) NewLife(instance string) *Life {
-	return &Life{Instance: instance, server: s, routes: make(map[int64]*route), asks: make(map[mcpwire.ID]*Session), askIDs: make(map[mcpwire.ID]mcpwire.ID), ToolsChanged: func() {}, CallEnded: func() {}, Secrets: func() (*redact.Set, error) { return nil, nil },
+	return &Life{Instance: instance, server: s, routes: make(map[int64]*route), asks: make(map[mcpwire.ID]*Session), askIDs: make(map[mcpwire.ID]mcpwire.ID), ToolsChanged: func() {}, CallEnded: func(mcprun.ToolName) {}, Secrets: func() (*redact.Set, error) { return nil, nil },
 		Gone: func() error { return upstream.ErrGone }, Strained: func(Flight, time.Time) string { return "" }}
 }
 

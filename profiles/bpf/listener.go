@@ -25,7 +25,7 @@ type Call struct {
 // Close.
 //
 // It cannot let a call through: there is no method for it, and what the kernel is sent is
-// always an error number.
+// always an error number. A Learner can.
 type Listener struct {
 	file *os.File
 	raw  syscall.RawConn
@@ -131,6 +131,27 @@ func (l *Listener) Refuse(c Call, errno unix.Errno) error {
 func (l *Listener) Close() error {
 	if err := l.file.Close(); !errors.Is(err, os.ErrClosed) {
 		return err
+	}
+	return nil
+}
+
+// Learner is a Listener that can also let calls through, for a server that is watched to
+// learn what it needs. The kernel warns that what lies in memory can change after a look at
+// it; whoever lets a call through must have judged its number and its arguments alone, which
+// are the kernel's own copy.
+type Learner struct{ *Listener }
+
+// LetThrough has the kernel go on with a call. One that is gone meanwhile is no error.
+func (l Learner) LetThrough(c Call) error {
+	var respErr error
+	err := l.raw.Control(func(fd uintptr) {
+		respErr = libseccomp.NotifRespond(libseccomp.ScmpFd(fd), &libseccomp.ScmpNotifResp{ID: c.ID, Flags: libseccomp.NotifRespFlagContinue})
+	})
+	if err == nil && !errors.Is(respErr, unix.ENOENT) {
+		err = respErr
+	}
+	if err != nil {
+		return fmt.Errorf("letting a call through: %w", err)
 	}
 	return nil
 }

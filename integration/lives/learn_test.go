@@ -1,0 +1,101 @@
+package lives
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/mcprun/mcprun/integration/harness"
+)
+
+// A server that is watched does what its profile would refuse, if some profile could allow
+// it, and nothing else; what is written of it is a profile with where each call was seen.
+func TestLearn(t *testing.T) {
+	needs(t)
+	d := harness.New(t)
+	file := unruly(t, d, "s", "", "backdoor: {risk: low}", "litter: {risk: low}")
+	d.Write("calls.jsonl", `{"tool": "count"}
+{"tool": "backdoor", "arguments": {}}
+`)
+	out := filepath.Join(d.Dir, "s-learned.yaml")
+	said := d.Must("learn", file, "--calls", "calls.jsonl")
+	says(t, said, "2 of 8 tools were called, in one run", "Not called yet: child, end, fill", "nothing can allow it: socket(AF_ALG, SOCK_SEQPACKET, unspecified)", "nothing can allow it: ptrace(")
+	raw, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(raw)
+	says(t, text, "extends: none", "seen in calls of backdoor\n    calls:\n      - sync # once", "where: [{arg: family, any: [AF_UNIX]}")
+	for _, not := range []string{"AF_ALG]", "- ptrace", "- chroot", "- mount"} {
+		if strings.Contains(text, not) {
+			t.Errorf("it allows %q:\n%s", not, text)
+		}
+	}
+	d.Must("profile", "check", out)
+	t.Run("it was recorded that no profile held", func(t *testing.T) {
+		starts := records(t, d, "start")
+		if len(starts) != 1 || starts[0].Detail["learning"] != "true" {
+			t.Errorf("%+v", starts)
+		}
+		refused := map[string]bool{}
+		for _, r := range records(t, d, "syscall") {
+			refused[r.Detail["call"]] = r.Rule == "seccomp.never"
+		}
+		if !refused["socket"] || !refused["ptrace"] || !refused["chroot"] || refused["sync"] {
+			t.Errorf("refused %v", refused)
+		}
+	})
+	t.Run("nothing is left of it", func(t *testing.T) {
+		if pids := d.Pids(); len(pids) > 0 {
+			t.Errorf("processes %v", pids)
+		}
+		if s := status(t, d, "s"); s.State != "stopped" {
+			t.Errorf("%+v", s)
+		}
+	})
+	t.Run("a second run adds to the first", func(t *testing.T) {
+		says(t, d.Must("learn", file, "--", filepath.Join(d.Bin, "mcprun"), "call", "s", "wait", `{"n":1}`), "3 of 8 tools were called, in 2 runs")
+		raw, err := os.ReadFile(strings.TrimSuffix(out, ".yaml") + ".json")
+		var seen struct{ Runs []json.RawMessage }
+		if err == nil {
+			err = json.Unmarshal(raw, &seen)
+		}
+		if err != nil || len(seen.Runs) != 2 {
+			t.Errorf("%d runs, %v", len(seen.Runs), err)
+		}
+	})
+	t.Run("a command that fails leaves all as it was", func(t *testing.T) {
+		_, hint, code := d.Run("learn", file, "--", "false")
+		says(t, hint, "the command failed, and nothing was written")
+		if raw, err := os.ReadFile(out); code != 1 || err != nil || strings.Contains(string(raw), "3 runs") {
+			t.Errorf("exit code %d, %v", code, err)
+		}
+	})
+	t.Run("it ends with its client", func(t *testing.T) {
+		cmd := d.Command("learn", file)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the watched server", func() bool { return status(t, d, "s").State == "running" })
+		says(t, status(t, d, "s").Why, "held to none")
+		cmd.Process.Kill()
+		cmd.Wait()
+		eventually(t, "its end", func() bool { return status(t, d, "s").State == "stopped" && len(d.Pids()) == 0 })
+	})
+	t.Run("a switch stops it", func(t *testing.T) {
+		cmd := d.Command("learn", file)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the watched server", func() bool { return status(t, d, "s").State == "running" })
+		d.Must("kill", "s", "--why", "test")
+		if pids := d.Pids(); len(pids) > 0 {
+			t.Errorf("processes %v", pids)
+		}
+		cmd.Wait()
+		_, hint, _ := d.Run("learn", file, "--calls", "calls.jsonl")
+		says(t, hint, "killed")
+	})
+}

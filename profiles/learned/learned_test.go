@@ -1,0 +1,115 @@
+package learned
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mcprun/mcprun"
+)
+
+func watched(t *testing.T) *Watch {
+	t.Helper()
+	w := NewWatch("amd64")
+	for _, c := range []struct {
+		call  string
+		args  [6]uint64
+		tools []mcprun.ToolName
+		ok    bool
+	}{
+		{"execve", [6]uint64{}, nil, true},
+		{"socket", [6]uint64{16, 3, 0}, nil, true}, // AF_NETLINK, which no built-in profile has
+		{"socket", [6]uint64{38, 5, 0}, nil, false},
+		{"ioctl", [6]uint64{1, 0x5401}, nil, true},
+		{"ioctl", [6]uint64{1, 0x5421}, nil, true},
+		{"clone3", [6]uint64{}, nil, false},
+		{"mkdir", [6]uint64{}, []mcprun.ToolName{"make"}, true},
+		{"mkdir", [6]uint64{}, []mcprun.ToolName{"make"}, true},
+		{"sync", [6]uint64{}, []mcprun.ToolName{"make", "other: #x"}, true},
+		{"mount", [6]uint64{}, []mcprun.ToolName{"make"}, false},
+	} {
+		g, err := w.Decide(c.call, c.args, c.tools)
+		if err != nil || g.OK != c.ok {
+			t.Errorf("%s%v: %+v, %v", c.call, c.args, g, err)
+		}
+	}
+	w.Opened("/workspace/private name/file", true)
+	w.Opened("/etc/passwd", false)
+	return w
+}
+
+func run(t *testing.T, w *Watch) Seen {
+	t.Helper()
+	s := w.Result()
+	s.Server, s.Image, s.Runs = "files", "sha256:1", []Run{{When: time.Unix(1, 0), Took: 1}}
+	s.Listed, s.Called = []mcprun.ToolName{"make", "other"}, []mcprun.ToolName{"make"}
+	return s
+}
+
+func TestProposeSaysWhatWasSeen(t *testing.T) {
+	text := Merge(Seen{}, run(t, watched(t))).Propose("files-learned")
+	for _, want := range []string{
+		"extends: none\n", "1 of 2 tools were called, in one run; the last of them saw something new",
+		"# Wrote below /workspace", "- mkdir # 2 times", "reason: seen in calls of make\n",
+		"where: [{arg: family, any: [AF_NETLINK]}, {arg: type, any: [SOCK_RAW]}, {arg: protocol, any: [NETLINK_ROUTE]}]",
+		"where: [{arg: request, any: [TCGETS, FIONBIO]}]",
+		"# Tried socket(AF_ALG, SOCK_SEQPACKET, unspecified), which no profile can allow", "# Tried mount(",
+		"      - mkdirat\n", // a neighbour
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("it does not say %q:\n%s", want, text)
+		}
+	}
+	for _, not := range []string{"private", "passwd", "clone3", "- mount", "AF_ALG]"} {
+		if strings.Contains(text, not) {
+			t.Errorf("it says %q:\n%s", not, text)
+		}
+	}
+}
+
+func TestMergeCountsRunsAndWhatIsNew(t *testing.T) {
+	all := Merge(Seen{}, run(t, watched(t)))
+	first := len(all.Calls)
+	if all.Runs[0].Lines != first || first == 0 {
+		t.Errorf("the first run saw %d of %d", all.Runs[0].Lines, first)
+	}
+	again := Merge(all, run(t, watched(t)))
+	if len(again.Calls) != first || len(again.Runs) != 2 || again.Runs[1].Lines != 0 || !strings.Contains(again.Trust(), "nothing new") {
+		t.Errorf("%d calls, %+v, %s", len(again.Calls), again.Runs, again.Trust())
+	}
+	for _, c := range again.Calls {
+		if c.Call == "mkdir" && c.Tools["make"] != 4 {
+			t.Errorf("counted %+v", c)
+		}
+	}
+	w := watched(t)
+	w.Decide("symlink", [6]uint64{}, nil)
+	if more := Merge(again, run(t, w)); more.Runs[2].Lines != 1 || len(more.Calls) != first+1 {
+		t.Errorf("%+v, %d calls", more.Runs, len(more.Calls))
+	}
+	other := run(t, watched(t))
+	other.Image = "sha256:2"
+	if anew := Merge(again, other); len(anew.Runs) != 1 {
+		t.Errorf("what another image was seen to do counts: %+v", anew.Runs)
+	}
+}
+
+// A server that makes up calls costs bounded memory, and what is left out is counted.
+func TestLinesAreBounded(t *testing.T) {
+	w := NewWatch("amd64")
+	const tries = maxLines + 100
+	for i := range uint64(tries) {
+		if _, err := w.Decide("prctl", [6]uint64{100 + i}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := w.Result(); len(s.Calls) != maxLines || s.Lost != tries-maxLines {
+		t.Errorf("%d lines, %d lost", len(s.Calls), s.Lost)
+	}
+	for i := range 10 * maxFolders {
+		w.Opened("/w"+strings.Repeat("x", i)+"/f", true)
+	}
+	if n := len(w.Result().Folders); n != maxFolders {
+		t.Errorf("%d folders", n)
+	}
+}
