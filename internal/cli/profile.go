@@ -247,7 +247,7 @@ func againstBase(p *profiles.Profile) ([]string, error) {
 		case len(r.Where) == 0 && len(base.Explain(r.Call)) == 0:
 			notes = append(notes, fmt.Sprintf("line %d: %s refuses %s already", r.Line, p.Extends(), r.Call))
 		case len(r.Where) == 0 && len(strict.Explain(r.Call)) > 0 && strict.Explain(r.Call)[0].Verdict == mcprun.Allow:
-			notes = append(notes, fmt.Sprintf("line %d: %s is among what starts a server (strict): try it, mcprun profile test", r.Line, r.Call))
+			notes = append(notes, fmt.Sprintf("line %d: %s is among what starts a server (strict): if it does not start, allow it again", r.Line, r.Call))
 		}
 	}
 	return notes, nil
