@@ -116,7 +116,7 @@ func (v *violations) ownProfile(p *profiles.Profile) {
 		}
 		v.add("profile", key, fmt.Sprintf("use %s, or have the operator add %s to own-profiles", oneOrNone(v.c.Profiles), p.Digest()), "the profile %s is in a file, and not among those that may be used", p.Name())
 	}
-	if p.Extends() != "" && !slices.Contains(v.c.Profiles, p.Extends()) {
+	if p.Extends() != "" && p.Extends() != profiles.Nothing && !slices.Contains(v.c.Profiles, p.Extends()) {
 		v.add("profile", "profiles", accepted(v.c.Profiles), "the profile %s extends %s, which may not be used", p.Name(), p.Extends())
 	}
 }

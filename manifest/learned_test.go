@@ -24,7 +24,7 @@ func FuzzLearned(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, call string, a, b, c uint64, tool string) {
-		w := learned.NewWatch("amd64")
+		w := learned.NewWatch("amd64", nil)
 		for _, start := range []string{"execve", "clone", "openat"} {
 			if _, err := w.Decide(start, [6]uint64{}, nil); err != nil {
 				t.Fatal(err)

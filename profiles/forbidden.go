@@ -58,3 +58,23 @@ func (p *Profile) Grants(f Forbidden) []Rule {
 	}
 	return out
 }
+
+// Is says whether a call with these arguments is the forbidden one, or has its flags among
+// others.
+func (f Forbidden) Is(call string, raw [6]uint64) bool {
+	if f.Call != call || f.Whole {
+		return f.Call == call
+	}
+	mask, flags := uint32(wholeArg), false
+	known, err := ArgumentsOf(call)
+	if err != nil {
+		return true // what cannot be told apart counts as one
+	}
+	for _, a := range known {
+		if a.Arg == f.Arg {
+			mask, flags = a.Mask, strings.Contains(a.Name, "flags")
+		}
+	}
+	v, want := uint32(raw[f.Arg])&mask, f.Value.Value&mask
+	return v == want || flags && want != 0 && v&want == want
+}

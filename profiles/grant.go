@@ -208,9 +208,12 @@ var everyProgram = []string{
 func EveryProgram() []string { return slices.Sorted(slices.Values(everyProgram)) }
 
 // Learning is the profile under which a server is watched: it allows what every program
-// does, and leaves all else to whoever is told of it.
-func Learning() (*Profile, error) {
-	p, faults := Own{Name: "learning", About: "what every program does", Allow: []Entry{{Calls: present(EveryProgram()), Reason: "every program does this", Path: "allow"}}}.Build()
+// does, and leaves all else to whoever is told of it; what policy.yaml forbids too.
+func Learning(never []Forbidden) (*Profile, error) {
+	calls := slices.DeleteFunc(present(EveryProgram()), func(c string) bool {
+		return slices.ContainsFunc(never, func(f Forbidden) bool { return f.Call == c })
+	})
+	p, faults := Own{Name: "learning", About: "what every program does", Allow: []Entry{{Calls: calls, Reason: "every program does this", Path: "allow"}}}.Build()
 	if len(faults) > 0 {
 		return nil, fmt.Errorf("the profile for learning: %v", faults)
 	}

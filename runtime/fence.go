@@ -71,7 +71,7 @@ func (i *Instance) fence(ctx context.Context, conn *net.UnixConn, filter *bpf.Pr
 	if _, err := conn.Write([]byte{1}); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
-	return &Refused{listener, filter}, nil
+	return &Refused{Listener: listener, filter: filter, init: i.pid}, nil
 }
 
 // fenceFailed says why mcprun-init went away: it writes that to its stderr.

@@ -12,7 +12,25 @@ import (
 // answers them.
 type Refused struct {
 	*bpf.Listener
-	filter *bpf.Program
+	filter  *bpf.Program
+	init    int  // the container's first process
+	started bool // the server was
+}
+
+// StartServer lets the one call through by which mcprun-init starts the server, if this is
+// it: the first execve, of a child of the first process. So a profile can do without execve,
+// and the server then starts no program, ever. Nothing of the image has run before, so what
+// the call points to is what mcprun-init wrote there.
+func (r *Refused) StartServer(c bpf.Call) (done bool, err error) {
+	if r.started || r.Name(c.Number) != "execve" {
+		return false, nil
+	}
+	r.started = true
+	status, err := statusOf(fmt.Sprintf("/proc/%d/status", c.Pid))
+	if err != nil || status["PPid"] != fmt.Sprint(r.init) || !r.Waits(c) {
+		return false, nil
+	}
+	return true, bpf.Learner{Listener: r.Listener}.LetThrough(c)
 }
 
 // Name is the call with this number.

@@ -73,6 +73,31 @@ func TestLearn(t *testing.T) {
 			t.Errorf("exit code %d, %v", code, err)
 		}
 	})
+	t.Run("a back door is refused under what was learned without it", func(t *testing.T) {
+		d.Write("honest.jsonl", `{"tool": "count"}`+"\n"+`{"tool": "wait", "arguments": {"n": 1}}`+"\n")
+		d.Must("learn", file, "--calls", "honest.jsonl", "--out", "honest.yaml")
+		raw, err := os.ReadFile(filepath.Join(d.Dir, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		under := strings.Replace(string(raw), "profile: go", "profile: ./honest.yaml", 1)
+		under = strings.Replace(under, "name: s\n", "name: held\n", 1)
+		d.Write("held.yaml", under)
+		d.Must("lock", "held.yaml")
+		d.Must("start", "held.yaml")
+		c := connect(t, d, "held")
+		says(t, c.ask("tools/call", `{"name":"count","arguments":{}}`), `"isError":false`)
+		says(t, c.ask("tools/call", `{"name":"wait","arguments":{"n":1}}`), `"isError":false`)
+		if got := denied(t, d, "held"); len(got) != 0 {
+			t.Errorf("what was learned refuses the server %v", got)
+		}
+		says(t, c.ask("tools/call", `{"name":"backdoor","arguments":{}}`), "alg: operation not permitted; ptrace: operation not permitted; chroot: operation not permitted",
+			"sync: operation not permitted; unix: operation not permitted; inet: operation not permitted")
+		says(t, c.ask("tools/call", `{"name":"fork","arguments":{"n":1}}`), `"isError":true`, "fork/exec /proc/self/exe: operation not permitted")
+		out, _, _ := d.Run("profile", "denials", "held")
+		says(t, out, "execve(", "fork", "socket(AF_INET, SOCK_STREAM, unspecified)", "profile honest does not name it")
+		d.Must("stop", "held")
+	})
 	t.Run("it ends with its client", func(t *testing.T) {
 		cmd := d.Command("learn", file)
 		if err := cmd.Start(); err != nil {

@@ -16,7 +16,6 @@ import (
 
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/internal/control"
-	"github.com/mcprun/mcprun/manifest"
 	"github.com/mcprun/mcprun/profiles"
 	"github.com/mcprun/mcprun/profiles/bpf"
 	"github.com/mcprun/mcprun/profiles/denials"
@@ -26,14 +25,15 @@ import (
 
 // lesson is one run of a server that is watched to learn what it needs.
 type lesson struct {
+	never []profiles.Forbidden // by policy.yaml
 	watch *learned.Watch // of the goroutine that answers its system calls, until that ends
 
 	mu     sync.Mutex
 	called map[mcprun.ToolName]bool
 }
 
-func newLesson() *lesson {
-	return &lesson{watch: learned.NewWatch(goruntime.GOARCH), called: map[mcprun.ToolName]bool{}}
+func newLesson(never []profiles.Forbidden) *lesson {
+	return &lesson{never: never, watch: learned.NewWatch(goruntime.GOARCH, never), called: map[mcprun.ToolName]bool{}}
 }
 
 func (l *lesson) call(tool mcprun.ToolName) {
@@ -51,10 +51,11 @@ func (d *Daemon) learn(ctx context.Context, c *control.Call) (*control.Result, e
 		return nil, err
 	}
 	doing := "learning from " + string(def.m.Name)
-	if len(d.ceilings().Profiles) < len(manifest.Profiles()) {
-		return nil, &mcprun.Error{Class: mcprun.Denied, What: doing, Why: "policy.yaml says which profiles may be used, and a server that is watched has none of them", Hint: "take profiles: out of policy.yaml, or learn where it is not in force"}
+	law := d.ceilings()
+	if !law.OwnProfiles.Any {
+		return nil, &mcprun.Error{Class: mcprun.Denied, What: doing, Why: "policy.yaml says which profiles may be used, and a server that is watched has none of them", Hint: "take profiles and own-profiles out of policy.yaml, or learn where it is not in force"}
 	}
-	def.lesson = newLesson()
+	def.lesson = newLesson(law.NeverCalls)
 	s, err := d.server(def.m.Name, true)
 	if err != nil {
 		return nil, err
@@ -139,6 +140,9 @@ func (s *server) learnNext(run *running, l *lesson, learner bpf.Learner, names m
 	if err != nil || !ok {
 		return err
 	}
+	if done, err := r.StartServer(c); done || err != nil {
+		return err // no profile needs it for this
+	}
 	name, known := names[c.Number]
 	if !known {
 		name = r.Name(c.Number)
@@ -204,7 +208,7 @@ func underLesson(p *profiles.Profile, l *lesson) (*profiles.Profile, error) {
 	if l == nil {
 		return p, nil
 	}
-	learning, err := profiles.Learning()
+	learning, err := profiles.Learning(l.never)
 	if err != nil {
 		return nil, fmt.Errorf("preparing to learn: %w", err)
 	}

@@ -63,6 +63,7 @@ func (s *server) watchRefused(run *running) {
 type refused interface {
 	Next() (bpf.Call, bool, error)
 	Refuse(bpf.Call) error
+	StartServer(bpf.Call) (done bool, err error)
 	Name(number int) string
 	Program(bpf.Call) string
 	Text(c bpf.Call, arg int) string
@@ -73,6 +74,9 @@ type refused interface {
 func (s *server) refuseNext(run *running, r refused) error {
 	c, ok, err := r.Next()
 	if err != nil || !ok {
+		return err
+	}
+	if done, err := r.StartServer(c); done || err != nil {
 		return err
 	}
 	name := r.Name(c.Number)

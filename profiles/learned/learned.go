@@ -106,16 +106,17 @@ type Host struct {
 // Watch collects one run. One goroutine may use it.
 type Watch struct {
 	arch    string
-	called  bool // a tool was
+	never   []profiles.Forbidden // by policy.yaml
+	called  bool                 // a tool was
 	calls   map[string]*Call
 	refused map[string]*Call
 	folders map[Folder]int64
 	lost    int64
 }
 
-// NewWatch begins a run on a machine of kind goarch.
-func NewWatch(goarch string) *Watch {
-	return &Watch{arch: goarch, calls: map[string]*Call{}, refused: map[string]*Call{}, folders: map[Folder]int64{}}
+// NewWatch begins a run on a machine of kind goarch, in which the operator's ceilings hold.
+func NewWatch(goarch string, never []profiles.Forbidden) *Watch {
+	return &Watch{arch: goarch, never: never, calls: map[string]*Call{}, refused: map[string]*Call{}, folders: map[Folder]int64{}}
 }
 
 // Decide says whether a call can be let through to be learned, and counts it. tools are
@@ -124,6 +125,11 @@ func (w *Watch) Decide(call string, raw [6]uint64, tools []mcprun.ToolName) (pro
 	g, err := profiles.GrantFor(w.arch, call, raw)
 	if err != nil {
 		return profiles.Grant{}, err
+	}
+	for _, f := range w.never {
+		if f.Is(call, raw) {
+			g = profiles.Grant{Why: "policy.yaml lets no profile allow " + f.String()}
+		}
 	}
 	if g.Answer != "" {
 		return g, nil // every profile answers it so

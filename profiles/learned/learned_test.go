@@ -6,11 +6,12 @@ import (
 	"time"
 
 	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/profiles"
 )
 
 func watched(t *testing.T) *Watch {
 	t.Helper()
-	w := NewWatch("amd64")
+	w := NewWatch("amd64", nil)
 	for _, c := range []struct {
 		call  string
 		args  [6]uint64
@@ -67,6 +68,35 @@ func TestProposeSaysWhatWasSeen(t *testing.T) {
 	}
 }
 
+// What the operator's ceilings forbid is refused while a server is watched, too.
+func TestCeilingsHold(t *testing.T) {
+	var never []profiles.Forbidden
+	for _, text := range []string{"sync", "socket(family=AF_NETLINK)", "socket(type=SOCK_DGRAM)", "kill"} {
+		f, err := profiles.ParseForbidden(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		never = append(never, f)
+	}
+	w := NewWatch("amd64", never)
+	for _, c := range []struct {
+		call string
+		args [6]uint64
+		ok   bool
+	}{
+		{"sync", [6]uint64{}, false}, {"socket", [6]uint64{16, 3, 0}, false}, {"socket", [6]uint64{2, 0x80002, 17}, false},
+		{"socket", [6]uint64{2, 0x80001, 6}, true}, {"syncfs", [6]uint64{}, true},
+	} {
+		if g, err := w.Decide(c.call, c.args, nil); err != nil || g.OK != c.ok {
+			t.Errorf("%s%v: %+v, %v", c.call, c.args, g, err)
+		}
+	}
+	p, err := profiles.Learning(never)
+	if err != nil || len(p.Explain("kill")) > 0 || len(p.Explain("read")) == 0 {
+		t.Errorf("the profile for learning: %v", err)
+	}
+}
+
 func TestMergeCountsRunsAndWhatIsNew(t *testing.T) {
 	all := Merge(Seen{}, run(t, watched(t)))
 	first := len(all.Calls)
@@ -96,7 +126,7 @@ func TestMergeCountsRunsAndWhatIsNew(t *testing.T) {
 
 // A server that makes up calls costs bounded memory, and what is left out is counted.
 func TestLinesAreBounded(t *testing.T) {
-	w := NewWatch("amd64")
+	w := NewWatch("amd64", nil)
 	const tries = maxLines + 100
 	for i := range uint64(tries) {
 		if _, err := w.Decide("prctl", [6]uint64{100 + i}, nil); err != nil {

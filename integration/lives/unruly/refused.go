@@ -44,5 +44,10 @@ func backdoor(int) (string, error) {
 		syscall.Close(int(fd))
 	}
 	say("unix", errno)
+	fd, _, errno = syscall.RawSyscall(syscall.SYS_SOCKET, syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if errno == 0 {
+		syscall.Close(int(fd))
+	}
+	say("inet", errno)
 	return fmt.Sprint(strings.Join(out, "; ")), nil
 }
