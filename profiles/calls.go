@@ -118,3 +118,24 @@ func editDistance(a, b string) int {
 
 // Known says whether a name is that of a system call here.
 func Known(call string) bool { _, ok := callTable()[call]; return ok }
+
+// NameOf is the call with this number on goarch, or "call N" for one newer than is known.
+func NameOf(number int, goarch string) string {
+	if name, ok := byNumber()[goarch][number]; ok {
+		return name
+	}
+	return "call " + strconv.Itoa(number)
+}
+
+var byNumber = sync.OnceValue(func() map[string]map[int]string {
+	out := map[string]map[int]string{}
+	for _, goarch := range arches() {
+		out[goarch] = map[int]string{}
+	}
+	for name, numbers := range callTable() {
+		for goarch, n := range numbers {
+			out[goarch][n] = name
+		}
+	}
+	return out
+})

@@ -124,3 +124,20 @@ func TestLearn(t *testing.T) {
 		says(t, hint, "killed")
 	})
 }
+
+// A profile can be tried on a command of the host's, without a container.
+func TestProfileTest(t *testing.T) {
+	needs(t)
+	d := harness.New(t)
+	d.Write("quiet.yaml", "version: 1\nname: quiet\nextends: go\nallow:\n  - {calls: [sync], reason: it flushes what it wrote}\n")
+	out, said, code := d.Run("profile", "test", "go", "--", "sh", "-c", "sync; echo went on; exit 7")
+	says(t, out, "went on")
+	says(t, said, "go refused:", "sync()", "- calls: [sync]")
+	if code != 7 {
+		t.Errorf("exit code %d", code)
+	}
+	out, said, code = d.Run("profile", "test", "./quiet.yaml", "--", "sh", "-c", "sync; echo went on")
+	if !strings.Contains(out, "went on") || strings.Contains(said, "sync") || code != 0 {
+		t.Errorf("%q %q, exit code %d", out, said, code)
+	}
+}

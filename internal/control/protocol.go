@@ -39,6 +39,7 @@ const (
 	OpWebhook   Op = "webhook"   // a trial message to approval.webhook
 	OpEgress    Op = "egress"    // what a server reached or tried to reach
 	OpLearn     Op = "learn"     // start a server and watch it until the client ends its side of the connection
+	OpCompile   Op = "compile"   // the filter of a profile, for the client to try
 	OpDenials   Op = "denials"   // what a server's profile refused
 	OpConnect   Op = "connect"
 	OpPause     Op = "pause" // have a server's processes stand still
@@ -122,6 +123,7 @@ type Result struct {
 	Lock      []byte         `json:"lock,omitzero"`
 	Egress    *Egress        `json:"egress,omitzero"`
 	Denials   *Denials       `json:"denials,omitzero"`
+	Filter    *Filter        `json:"filter,omitzero"`
 	Learned   jsontext.Value `json:"learned,omitzero"` // learned.Seen: the small client is not to link it
 	Ceilings  *Ceilings      `json:"ceilings,omitzero"`
 
@@ -249,6 +251,12 @@ type ToolPolicy struct {
 	Risk  string          `json:"risk"`
 	State string          `json:"state"` // granted, withheld, not granted, killed
 	Why   string          `json:"why,omitzero"`
+}
+
+// Filter is a compiled profile: see bpf.Program.
+type Filter struct {
+	Program []byte `json:"program"`
+	Newest  int    `json:"newest"`
 }
 
 // Denials are the system calls that one server's profile refused.

@@ -92,6 +92,8 @@ func (d *Daemon) do(ctx context.Context, c *control.Call) (*control.Result, erro
 		return d.egress(c)
 	case control.OpLearn:
 		return d.learn(ctx, c)
+	case control.OpCompile:
+		return compile(c)
 	case control.OpDenials:
 		return d.denials(c)
 	case control.OpSetResources:

@@ -26,7 +26,7 @@ import (
 // lesson is one run of a server that is watched to learn what it needs.
 type lesson struct {
 	never []profiles.Forbidden // by policy.yaml
-	watch *learned.Watch // of the goroutine that answers its system calls, until that ends
+	watch *learned.Watch       // of the goroutine that answers its system calls, until that ends
 
 	mu     sync.Mutex
 	called map[mcprun.ToolName]bool

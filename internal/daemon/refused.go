@@ -16,6 +16,7 @@ import (
 	"github.com/mcprun/mcprun/audit"
 	"github.com/mcprun/mcprun/internal/control"
 	"github.com/mcprun/mcprun/lock"
+	"github.com/mcprun/mcprun/manifest"
 	"github.com/mcprun/mcprun/profiles"
 	"github.com/mcprun/mcprun/profiles/bpf"
 	"github.com/mcprun/mcprun/profiles/denials"
@@ -170,6 +171,28 @@ func (s *server) denialsOf(p *profiles.Profile) *denials.Log {
 		s.denied, s.deniedBy = &denials.Log{}, p.Digest()
 	}
 	return s.denied
+}
+
+// compile answers the filter of a profile: of the request's, or of the built-in one that it
+// names. It changes nothing here.
+func compile(c *control.Call) (*control.Result, error) {
+	const doing = "compiling the profile"
+	p, err := profiles.Load(c.File)
+	if len(c.Profile) > 0 {
+		p, err = manifest.ParseProfile(c.File, c.Profile)
+	}
+	if err != nil {
+		return nil, &mcprun.Error{Class: mcprun.Usage, What: doing, Err: err, Hint: "mcprun profile check " + c.File}
+	}
+	s, err := p.Seccomp(goruntime.GOARCH)
+	if err != nil {
+		return nil, &mcprun.Error{Class: mcprun.Failed, What: doing, Err: err}
+	}
+	program, err := bpf.NewProgram(s)
+	if err != nil {
+		return nil, &mcprun.Error{Class: mcprun.Failed, What: doing, Err: err}
+	}
+	return &control.Result{Filter: &control.Filter{Program: program.Filter, Newest: program.Newest()}}, nil
 }
 
 // denials answers what a server's profile refused since the daemon started.

@@ -60,6 +60,9 @@ func (p *Program) Refusal(number int) unix.Errno {
 	return unix.EPERM
 }
 
+// Newest is the number of the newest call that the profile names: Refusal.
+func (p *Program) Newest() int { return p.newest }
+
 // Name is the call with this number, or "call N" for one newer than libseccomp.
 func (p *Program) Name(number int) string {
 	name, err := libseccomp.ScmpSyscall(number).GetNameByArch(p.arch)
