@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	goruntime "runtime"
+	"strconv"
 	"strings"
 	"time"
 
@@ -48,6 +49,10 @@ func (i *Instance) fence(ctx context.Context, conn *net.UnixConn, filter *bpf.Pr
 			err = fmt.Errorf("putting the container under its seccomp filter: %w", errors.Join(err, ctx.Err()))
 		}
 	}()
+	before, err := filtersOf(i.pid)
+	if err != nil {
+		return nil, err
+	}
 	message := binary.LittleEndian.AppendUint32(nil, uint32(len(filter.Filter)))
 	if _, err := conn.Write(append(message, filter.Filter...)); err != nil {
 		return nil, err
@@ -65,7 +70,7 @@ func (i *Instance) fence(ctx context.Context, conn *net.UnixConn, filter *bpf.Pr
 	if err != nil {
 		return nil, err
 	}
-	if err := underFilter(i.pid); err != nil {
+	if err := underFilter(i.pid, before+1); err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}
 	if _, err := conn.Write([]byte{1}); err != nil {
@@ -88,14 +93,28 @@ func (i *Instance) fenceFailed(err error) error {
 	return errors.New("its first process is gone")
 }
 
-// underFilter reads from the kernel that every thread of a process is under exactly one
-// filter and can gain no privileges.
-func underFilter(pid int) error {
+// filtersOf counts the filters of a process: those that a service manager put the daemon, or
+// the host's containerd, under are inherited.
+func filtersOf(pid int) (int, error) {
+	status, err := statusOf(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.Atoi(status["Seccomp_filters"])
+	if err != nil {
+		return 0, fmt.Errorf("the filters of process %d: %w", pid, err)
+	}
+	return n, nil
+}
+
+// underFilter reads from the kernel that every thread of a process is under so many filters
+// and can gain no privileges.
+func underFilter(pid, filters int) error {
 	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
 	if err != nil || len(tasks) == 0 {
 		return fmt.Errorf("the threads of process %d cannot be listed: %w", pid, err)
 	}
-	want := map[string]string{"NoNewPrivs": "1", "Seccomp": "2", "Seccomp_filters": "1"}
+	want := map[string]string{"NoNewPrivs": "1", "Seccomp": "2", "Seccomp_filters": strconv.Itoa(filters)}
 	for _, task := range tasks {
 		got, err := statusOf(task)
 		if errors.Is(err, os.ErrNotExist) {

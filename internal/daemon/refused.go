@@ -167,8 +167,8 @@ func (s *server) flushRefused(run *running) {
 func (s *server) denialsOf(p *profiles.Profile) *denials.Log {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.denied == nil || s.deniedBy != p.Digest() {
-		s.denied, s.deniedBy = &denials.Log{}, p.Digest()
+	if s.denied == nil || s.deniedBy.Digest() != p.Digest() {
+		s.denied, s.deniedBy = &denials.Log{}, p
 	}
 	return s.denied
 }
@@ -202,17 +202,14 @@ func (d *Daemon) denials(c *control.Call) (*control.Result, error) {
 		return nil, err
 	}
 	s.mu.Lock()
-	def, log := s.spec, s.denied
+	log, by := s.denied, s.deniedBy
 	s.mu.Unlock()
 	out := &control.Denials{Server: s.name}
-	if def != nil {
-		out.Profile = def.profile.Name()
-		if def.profile.Own() {
-			out.File = def.profile.File()
-		}
-	}
 	if log != nil {
-		out.Calls = deniedCalls(log)
+		out.Calls, out.Profile = deniedCalls(log), by.Name()
+		if by.Own() {
+			out.File = by.File()
+		}
 	}
 	return &control.Result{Denials: out}, nil
 }

@@ -49,7 +49,7 @@ type server struct {
 	foreground bool         // of mcprun run: it does not come back
 	waking     *waking      // the start that calls wait for
 	denied     *denials.Log // system calls refused by the profile of deniedBy
-	deniedBy   mcprun.Digest
+	deniedBy   *profiles.Profile
 }
 
 // definition is what a start request brought, read and checked.
