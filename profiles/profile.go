@@ -20,6 +20,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/mcprun/mcprun"
 )
@@ -62,8 +63,13 @@ func Load(name string) (*Profile, error) {
 	if !slices.Contains(Names(), name) {
 		return nil, fmt.Errorf("no built-in profile %q; there are %s", name, strings.Join(Names(), ", "))
 	}
-	return loadBuiltin(name, maxExtends)
+	once, _ := loaded.LoadOrStore(name, sync.OnceValues(func() (*Profile, error) { return loadBuiltin(name, maxExtends) }))
+	return once.(func() (*Profile, error))()
 }
+
+// loaded keeps the built-in profiles, which are part of the program, once they were read:
+// the ceilings ask for one at each connection, and to put it together takes a millisecond.
+var loaded sync.Map // name → func() (*Profile, error)
 
 // Parse reads an operator's own profile in the form of the built-in ones. It must extend
 // one of them; a group with an answer denies, any other allows. manifest.ParseProfile

@@ -21,6 +21,9 @@ const (
 func starts(b *bench, r *report) error {
 	for _, s := range []subject{b.gosdk(), b.everything()} {
 		progress("start of %s", s.name)
+		if err := b.lock(s); err != nil {
+			return err
+		}
 		var ours, bare, command []time.Duration
 		for n := -1; n < startRounds; n++ { // the first round warms up
 			up, all, err := life(b, s)
