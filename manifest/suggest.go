@@ -3,6 +3,8 @@ package manifest
 import (
 	"slices"
 	"strings"
+
+	"github.com/mcprun/mcprun/internal/slips"
 )
 
 // suggest returns the known key that was most likely meant, or nothing.
@@ -12,8 +14,11 @@ func suggest(name string, known []string) string {
 	}
 	best, distance := "", 3 // three slips make another word
 	plain := strings.ReplaceAll(strings.ToLower(name), "_", "-")
+	if len(plain) > maxSuggest {
+		return ""
+	}
 	for _, k := range known {
-		if d := editDistance(plain, k); d < distance && d < len(k) {
+		if d := slips.Between(plain, k); d < distance && d < len(k) {
 			best, distance = k, d
 		}
 	}
@@ -49,27 +54,3 @@ func otherName(name string) string {
 
 // maxSuggest bounds the names that are compared: no key is longer than 14.
 const maxSuggest = 20
-
-// editDistance counts the insertions, deletions and changes from a to b.
-func editDistance(a, b string) int {
-	if len(a) > maxSuggest {
-		return len(a)
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
-}

@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/go-json-experiment/json"
+
+	"github.com/mcprun/mcprun/internal/slips"
 )
 
 // Argument is what people call one argument of some calls, and its values.
@@ -161,7 +163,7 @@ func nearestFold(name string, known []string) string {
 		if len(name) > maxCallName {
 			break
 		}
-		if d := editDistance(strings.ToUpper(name), k); d < least {
+		if d := slips.Between(strings.ToUpper(name), k); d < least {
 			best, least = k, d
 		}
 	}

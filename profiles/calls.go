@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/mcprun/mcprun/internal/slips"
 )
 
 // tables are what is known of system calls whatever a profile says: their numbers
@@ -84,7 +86,7 @@ func nearest(name string, known []string) string {
 		if len(name) > maxCallName || len(k)-len(name) > maxDistance || len(name)-len(k) > maxDistance {
 			continue
 		}
-		d := 2 * editDistance(name, k)
+		d := 2 * slips.Between(name, k)
 		if name == "" || k[0] != name[0] {
 			d++
 		}
@@ -93,27 +95,6 @@ func nearest(name string, known []string) string {
 		}
 	}
 	return best
-}
-
-// editDistance counts the insertions, deletions and changes from a to b.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // Known says whether a name is that of a system call here.

@@ -2,7 +2,6 @@ package profiles
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 
@@ -35,7 +34,7 @@ func GrantFor(goarch, call string, raw [6]uint64) (Grant, error) {
 	case answer != "":
 		return Grant{Why: "programs do without, as on an older system", Answer: answer}, nil
 	}
-	args, err := judgedArgs(call, raw)
+	args, err := t.judgedArgs(call, raw)
 	if err != nil {
 		return Grant{}, err
 	}
@@ -92,47 +91,43 @@ var grantTable = sync.OnceValues(func() (*grants, error) {
 	return t, nil
 })
 
-// judgedArgs are the arguments of a call that some profile or bound may look at.
-func judgedArgs(call string, raw [6]uint64) (map[uint]Value, error) {
+// judgedArgs are the arguments of a call that some profile or bound may look at. What nobody
+// judges must not make each call another one.
+func (t *grants) judgedArgs(call string, raw [6]uint64) (map[uint]Value, error) {
 	known, err := ArgumentsOf(call)
 	if err != nil {
 		return nil, err
 	}
 	out := map[uint]Value{}
-	for arg := range uint(maxArg + 1) {
-		v := uint32(raw[arg])
-		name := fmt.Sprint(v)
+	for _, arg := range t.judged(call) {
+		v := Value{fmt.Sprint(uint32(raw[arg])), uint32(raw[arg])}
 		for _, a := range known {
 			if a.Arg == arg {
-				name = a.written(v, raw)
+				v.Name = a.written(v.Value, raw)
 			}
 		}
-		out[arg] = Value{name, v}
+		out[arg] = v
 	}
-	// What nobody judges must not make each call another one.
-	limit := mustTable().bounds[call]
-	judged := map[uint]bool{}
-	for _, r := range mustTable().guarded[call] {
-		for _, c := range r.Where {
-			judged[c.Arg] = true
-		}
-	}
-	for _, n := range limit.never {
-		judged[n.Arg] = true
-	}
-	for _, alternative := range limit.within {
-		for _, c := range alternative {
-			judged[c.Arg] = true
-		}
-	}
-	maps.DeleteFunc(out, func(arg uint, _ Value) bool { return !judged[arg] })
 	return out, nil
 }
 
-// mustTable is the table once it was read.
-func mustTable() *grants {
-	t, _ := grantTable()
-	return t
+// judged lists them; some more than once.
+func (t *grants) judged(call string) []uint {
+	var out []uint
+	for _, r := range t.guarded[call] {
+		for _, c := range r.Where {
+			out = append(out, c.Arg)
+		}
+	}
+	for _, n := range t.bounds[call].never {
+		out = append(out, n.Arg)
+	}
+	for _, alternative := range t.bounds[call].within {
+		for _, c := range alternative {
+			out = append(out, c.Arg)
+		}
+	}
+	return out
 }
 
 // narrowedTo is when the rule holds, with only those of the listed values that were seen.

@@ -57,8 +57,8 @@ func (a *App) showDenials(w io.Writer, d *control.Denials) {
 
 // deniedCall is a refused call as C writes it.
 func deniedCall(c control.DeniedCall) string {
-	if c.Call == "" {
-		return "(more kinds, together)"
+	if strings.Contains(c.Call, " ") { // no name, but words for what has none
+		return c.Call
 	}
 	text := c.Call + "(" + c.Args
 	if c.PointingTo != "" {

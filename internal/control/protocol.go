@@ -268,9 +268,10 @@ type Denials struct {
 }
 
 // DeniedCall is one kind of refusal: a call with the arguments that tell what was tried,
-// by one program, since the daemon started or the profile was changed.
+// by one program, since the daemon started or the profile was changed. Beyond some hundreds
+// of kinds it is a call with whatever arguments, by whatever program.
 type DeniedCall struct {
-	Call       string            `json:"call"` // "" for all beyond a bound, counted together
+	Call       string            `json:"call"`
 	Args       string            `json:"args,omitzero"`
 	PointingTo string            `json:"pointingTo,omitzero"` // strings, as the first one had them in its memory
 	Program    string            `json:"program,omitzero"`

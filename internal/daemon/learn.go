@@ -157,9 +157,9 @@ func (s *server) learnNext(run *running, l *lesson, learner bpf.Learner, names m
 		s.lessonRefused(run, c, name, tools, g)
 		return errors.Join(err, learner.Refuse(c, answerOf(name, g)))
 	}
-	for _, arg := range profiles.Strings(name) {
-		if path := r.Text(c, arg); path != "" && (name == "open" || name == "openat" || name == "creat") {
-			l.watch.Opened(path, forWriting(name, c.Args))
+	if arg, write, ok := opens(name, c.Args); ok {
+		if path := r.Text(c, arg); path != "" {
+			l.watch.Opened(path, write)
 		}
 	}
 	return learner.LetThrough(c)
@@ -192,15 +192,19 @@ func (s *server) lessonRefused(run *running, c bpf.Call, name string, tools []mc
 	}
 }
 
-// forWriting reports whether a file is opened to be changed.
-func forWriting(name string, args [6]uint64) bool {
+// opens says which argument of a call is the path of a file that it opens, and whether the
+// file is to be changed.
+func opens(name string, args [6]uint64) (path int, write, ok bool) {
+	const change = unix.O_WRONLY | unix.O_RDWR | unix.O_CREAT
 	switch name {
 	case "creat":
-		return true
+		return 0, true, true
 	case "open":
-		return args[1]&(unix.O_WRONLY|unix.O_RDWR|unix.O_CREAT) != 0
+		return 0, args[1]&change != 0, true
+	case "openat":
+		return 1, args[2]&change != 0, true
 	}
-	return args[2]&(unix.O_WRONLY|unix.O_RDWR|unix.O_CREAT) != 0
+	return 0, false, false
 }
 
 // underLesson prepares a plan's profile for a server that is watched.

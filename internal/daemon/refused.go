@@ -20,6 +20,7 @@ import (
 	"github.com/mcprun/mcprun/profiles"
 	"github.com/mcprun/mcprun/profiles/bpf"
 	"github.com/mcprun/mcprun/profiles/denials"
+	"github.com/mcprun/mcprun/runtime"
 )
 
 // A refused system call takes the daemon some ten microseconds, where the kernel alone
@@ -60,19 +61,9 @@ func (s *server) watchRefused(run *running) {
 	}
 }
 
-// refused is what takes and answers refused calls: runtime.Refused.
-type refused interface {
-	Next() (bpf.Call, bool, error)
-	Refuse(bpf.Call) error
-	StartServer(bpf.Call) (done bool, err error)
-	Name(number int) string
-	Program(bpf.Call) string
-	Text(c bpf.Call, arg int) string
-}
-
 // refuseNext answers one call. What cannot be found out or recorded changes nothing: it is
 // refused.
-func (s *server) refuseNext(run *running, r refused) error {
+func (s *server) refuseNext(run *running, r *runtime.Refused) error {
 	c, ok, err := r.Next()
 	if err != nil || !ok {
 		return err
@@ -101,7 +92,7 @@ func (s *server) refuseNext(run *running, r refused) error {
 }
 
 // describeRefused explains a kind of refusal that was not seen before.
-func (s *server) describeRefused(run *running, r refused, c bpf.Call, kind denials.Kind) denials.Entry {
+func (s *server) describeRefused(run *running, r *runtime.Refused, c bpf.Call, kind denials.Kind) denials.Entry {
 	d := run.profile.Denial(goruntime.GOARCH, kind.Call, c.Args)
 	e := denials.Entry{Rule: d.Rule, Why: d.Why, Add: d.Add}
 	var texts []string

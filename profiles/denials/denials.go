@@ -16,11 +16,14 @@ import (
 	"time"
 
 	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/profiles"
 )
 
 const (
-	// MaxKinds bounds the kinds kept: a program trips over a dozen, and one that makes up
-	// arguments must not cost the daemon memory. What is beyond is counted as one kind.
+	// MaxKinds bounds the kinds kept apart: a program trips over a dozen, and one that makes
+	// up arguments must not cost the daemon memory. What is beyond is counted by the call and
+	// the rule that refused it alone, of which there are some hundreds: a call that tells of an
+	// attack must not be hidden behind made-up ones.
 	MaxKinds = 256
 	// maxTools bounds the tools named with a kind.
 	maxTools = 16
@@ -33,9 +36,9 @@ const (
 
 // Kind is one kind of refusal: a call with the arguments that were judged, by a program.
 type Kind struct {
-	Call    string // "" for what is beyond MaxKinds
-	Args    string // as Denial.Args
-	Program string // path in the container; "" if it was gone
+	Call    string
+	Args    string // as Denial.Args; "" beyond MaxKinds
+	Program string // path in the container; "" if it was gone, or beyond MaxKinds
 }
 
 // Entry is what is known of one kind.
@@ -62,34 +65,59 @@ type entry struct {
 // value is empty.
 type Log struct {
 	mu      sync.Mutex
-	entries map[Kind]*entry
+	entries map[key]*entry
+	apart   int // of these, with arguments and program
 }
 
-// Known reports whether a kind was seen, so that what costs something is found out once.
+// key is a kind or, beyond MaxKinds, a call and a rule.
+type key struct {
+	Kind
+	rule string // "" of a kind
+}
+
+// unknown stands for all calls that have no name here, of which a program can make up any
+// number.
+const unknown = "calls that are not known"
+
+// Known reports whether a kind was seen and is kept apart, so that what costs something is
+// found out once.
 func (l *Log) Known(k Kind) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, ok := l.entries[k]
-	return ok || len(l.entries) >= MaxKinds
+	_, ok := l.entries[key{Kind: k}]
+	return ok
 }
 
-// Add counts one refusal; first describes it where its kind is new. It returns how many of
-// the kind are to be recorded now, with the entry that says which; none is 0.
+// keyOf is what a refusal is counted as; the caller holds the lock.
+func (l *Log) keyOf(k Kind, rule string) key {
+	if _, ok := l.entries[key{Kind: k}]; ok || l.apart < MaxKinds {
+		return key{Kind: k}
+	}
+	if !profiles.Known(k.Call) {
+		return key{Kind{Call: unknown}, rule}
+	}
+	return key{Kind{Call: k.Call}, rule}
+}
+
+// Add counts one refusal; first describes it where its kind is not known. It returns how
+// many of the kind are to be recorded now, with the entry that says which; none is 0.
 func (l *Log) Add(k Kind, now time.Time, tools []mcprun.ToolName, first Entry) (Entry, int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e, ok := l.entries[k]
-	if !ok && len(l.entries) >= MaxKinds {
-		k, first = Kind{}, Entry{Why: "it tried more kinds of calls than are kept apart", Rule: first.Rule}
-		e, ok = l.entries[k]
-	}
+	at := l.keyOf(k, first.Rule)
+	e, ok := l.entries[at]
 	if !ok {
 		if l.entries == nil {
-			l.entries = map[Kind]*entry{}
+			l.entries = map[key]*entry{}
 		}
 		e = &entry{Entry: first, wait: recordAfter}
-		e.Kind, e.First, e.Count = k, now, 0
-		l.entries[k] = e
+		if at.Kind == k && at.rule == "" {
+			l.apart++
+		} else {
+			e.Note, e.Add = "", "" // of one of many
+		}
+		e.Kind, e.First, e.Count = at.Kind, now, 0
+		l.entries[at] = e
 	}
 	e.Count++
 	e.Last = now

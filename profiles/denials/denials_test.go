@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/profiles"
 )
 
 var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -47,24 +48,42 @@ func TestNothingIsLost(t *testing.T) {
 	}
 }
 
-// A server that makes up arguments costs bounded memory, and is counted to the last call.
+// A server that makes up arguments, and calls, costs bounded memory, and is counted to the
+// last call.
 func TestKindsAreBounded(t *testing.T) {
 	var l Log
 	const tries = 10 * MaxKinds
 	for i := range tries {
-		k := Kind{Call: "socket", Args: fmt.Sprint(i)}
-		if i > MaxKinds && !l.Known(k) {
-			t.Fatal("what is beyond the bound would be looked into each time")
-		}
-		l.Add(k, start, nil, Entry{})
+		l.Add(Kind{Call: "socket", Args: fmt.Sprint(i)}, start, nil, Entry{Rule: profiles.RuleArgument})
+		l.Add(Kind{Call: fmt.Sprint("call ", 1000+i)}, start, nil, Entry{Rule: profiles.RuleUnnamed})
 	}
 	all := l.All()
 	var count int64
 	for _, e := range all {
 		count += e.Count
 	}
-	if len(all) != MaxKinds+1 || count != tries {
+	if len(all) != MaxKinds+2 || count != 2*tries {
 		t.Errorf("%d kinds, %d calls", len(all), count)
+	}
+}
+
+// A server once could make up 256 kinds of harmless calls, and whatever it tried after them
+// was one number more among "others": in no record, and in no rule that kills for it.
+func TestNothingHidesBehindMadeUpKinds(t *testing.T) {
+	var l Log
+	for i := range 2 * MaxKinds {
+		l.Add(Kind{Call: "prctl", Args: fmt.Sprint(i)}, start, nil, Entry{Rule: profiles.RuleArgument})
+		l.Add(Kind{Call: "socket", Args: fmt.Sprint(i)}, start, nil, Entry{Rule: profiles.RuleArgument})
+	}
+	for _, call := range []string{"ptrace", "socket"} { // the socket is one of AF_ALG
+		k := Kind{Call: call, Args: "x", Program: "/server"}
+		if l.Known(k) {
+			t.Errorf("%s counts as known", call)
+		}
+		e, n := l.Add(k, start, []mcprun.ToolName{"t"}, Entry{Rule: profiles.RuleNever, Why: "never"})
+		if n != 1 || e.Call != call || e.Rule != profiles.RuleNever || e.Why != "never" {
+			t.Errorf("%s: %+v, %d to be recorded", call, e, n)
+		}
 	}
 }
 
