@@ -11,7 +11,7 @@
 // namespace and the daemon's proxy do. Allowed calls still run kernel code that
 // may have bugs. A program may spend what it was granted: memory, processes and
 // time are bounded by cgroups, not here. Nothing is enforced by this package;
-// the OCI runtime loads the filter.
+// mcprun-init loads the filter, before it starts the server.
 package profiles
 
 import (

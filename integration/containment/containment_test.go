@@ -104,6 +104,7 @@ func limited(t *testing.T, rt *runtime.Runtime, archive, profile string, pids, m
 			t.Error(err)
 		}
 	}()
+	sameFilter(t, inst.Pid(), p)
 	said := make(chan []byte, 1)
 	go func() {
 		raw, _ := io.ReadAll(inst.Stderr)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	goruntime "runtime"
+	"strings"
 	"time"
 
 	"github.com/mcprun/mcprun"
@@ -442,6 +443,9 @@ func (d *Daemon) inspect(c *control.Call) (*control.Result, error) {
 	info, err := bpf.Compile(filter)
 	if err != nil {
 		return nil, err
+	}
+	if len(info.Unknown) > 0 {
+		in.Notes = append(in.Notes, fmt.Sprintf("the profile allows %s, which libseccomp %s of this host does not know: they stay refused", strings.Join(info.Unknown, ", "), bpf.LibraryVersion()))
 	}
 	in.Syscalls, in.Filter = len(def.profile.Calls(goruntime.GOARCH)), info.Instructions
 	s.mu.Lock()

@@ -1,7 +1,7 @@
 //go:build cgo
 
 // Package bpf turns an OCI seccomp value into the filter that the kernel runs,
-// with libseccomp, in the way that runc 1.5 does.
+// with libseccomp, in the way that runc 1.5 does: what people know of one holds for the other.
 //
 // It is the one package that imports libseccomp. It loads nothing: mcprun-init puts
 // itself, and so the server, under a Program, and the Listener of it tells of the calls
@@ -34,7 +34,7 @@ const defaultErrno = 1
 type Info struct {
 	Instructions int
 	// Unknown lists the calls that this libseccomp has no number for, sorted.
-	// runc skips them silently: an allowed one stays refused.
+	// An allowed one stays refused.
 	Unknown []string
 }
 
@@ -44,7 +44,7 @@ func LibraryVersion() string {
 	return fmt.Sprintf("%d.%d.%d", major, minor, micro)
 }
 
-// Compile builds the filter that runc would build from s.
+// Compile describes the filter of s.
 func Compile(s *specs.LinuxSeccomp) (Info, error) {
 	filter, unknown, err := build(s)
 	if err != nil {

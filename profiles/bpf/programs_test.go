@@ -4,15 +4,11 @@ package bpf
 
 import (
 	"bytes"
-	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // programs are what must work under each profile.
@@ -42,19 +38,6 @@ func TestProgramsUnderTheFilter(t *testing.T) {
 				judge(t, p, cmd)
 			})
 		}
-	}
-}
-
-// The same in a container that runc sets up: runc's last steps before the
-// program run under the filter too, and runc adds its own instructions.
-func TestProgramsInAContainer(t *testing.T) {
-	needRoot(t)
-	dir := testFolder(t)
-	for _, p := range programs() {
-		t.Run(p.profile, func(t *testing.T) {
-			c := newContainer(t, p.profile, dir, p.path(t, "/test"), p.env)
-			judge(t, p, c.command("run"))
-		})
 	}
 }
 
@@ -88,8 +71,7 @@ func (p program) path(t *testing.T, dir string) []string {
 	var out []string
 	for i, arg := range p.command {
 		if i == 0 && arg != "server" {
-			// Not from PATH, where a wrapper may stand; and the container
-			// has this folder too.
+			// Not from PATH, where a wrapper may stand.
 			arg = filepath.Join("/usr/bin", arg)
 			if _, err := os.Stat(arg); err != nil {
 				t.Fatal(err)
@@ -140,94 +122,5 @@ func testFolder(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
-	for d := dir; d != "/"; d = filepath.Dir(d) { // readable for the container's user
-		if !strings.HasPrefix(d, os.TempDir()+"/") {
-			break
-		}
-		if err := os.Chmod(d, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
 	return dir
-}
-
-// container is one that runc can run; everything of it ends with the test.
-type container struct {
-	t                *testing.T
-	runc, id, bundle string
-}
-
-func newContainer(t *testing.T, profile, dir string, args, env []string) *container {
-	t.Helper()
-	runc, err := filepath.Abs("../../bin/runc")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(runc); err != nil {
-		t.Fatalf("%v; build it with: go build -tags seccomp -o bin/ tool", err)
-	}
-	bundle := t.TempDir()
-	if err := os.Mkdir(filepath.Join(bundle, "rootfs"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(bundle, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	raw, err := json.Marshal(containerSpec(t, profile, dir, args, env))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(bundle, "config.json"), raw, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	c := &container{t: t, runc: runc, id: fmt.Sprintf("profiles-%s-%d", profile, os.Getpid()), bundle: bundle}
-	t.Cleanup(func() {
-		exec.Command(c.runc, "--root", filepath.Join(bundle, "state"), "delete", "--force", c.id).Run()
-	})
-	return c
-}
-
-func (c *container) command(verb string) *exec.Cmd {
-	args := []string{"--root", filepath.Join(c.bundle, "state"), verb}
-	if verb == "run" {
-		args = append(args, "--bundle", c.bundle)
-	}
-	return exec.CommandContext(c.t.Context(), c.runc, append(args, c.id)...)
-}
-
-// containerSpec is close to what servers get: a user namespace, no capability,
-// no_new_privs, a read-only root and only `lo`.
-func containerSpec(t *testing.T, profile, dir string, args, env []string) *specs.Spec {
-	mounts := []specs.Mount{
-		{Destination: "/proc", Type: "proc", Source: "proc"},
-		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "mode=755"}},
-		{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666"}},
-		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "nodev", "mode=1777"}},
-		{Destination: "/tmp", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "nodev", "mode=1777"}},
-		{Destination: "/test", Type: "bind", Source: dir, Options: []string{"rbind", "ro"}},
-	}
-	for _, path := range []string{"/usr", "/bin", "/lib", "/lib64", "/etc"} {
-		if real, err := filepath.EvalSymlinks(path); err == nil {
-			mounts = append(mounts, specs.Mount{Destination: path, Type: "bind", Source: real, Options: []string{"rbind", "ro"}})
-		}
-	}
-	ids := []specs.LinuxIDMapping{{ContainerID: 0, HostID: 0, Size: 65536}}
-	return &specs.Spec{
-		Version: "1.2.0",
-		Process: &specs.Process{
-			Args: args, Cwd: "/", NoNewPrivileges: true, Capabilities: &specs.LinuxCapabilities{},
-			Env:  append([]string{"PATH=/usr/local/bin:/usr/bin:/bin", "SCRATCH=/tmp", "HOME=/tmp"}, env...),
-			User: specs.User{UID: 1000, GID: 1000},
-		},
-		Root:   &specs.Root{Path: "rootfs", Readonly: true},
-		Mounts: mounts,
-		Linux: &specs.Linux{
-			UIDMappings: ids, GIDMappings: ids,
-			Namespaces: []specs.LinuxNamespace{
-				{Type: specs.PIDNamespace}, {Type: specs.MountNamespace}, {Type: specs.IPCNamespace},
-				{Type: specs.UTSNamespace}, {Type: specs.NetworkNamespace}, {Type: specs.UserNamespace},
-			},
-			Seccomp: compiled(t, profile, "amd64"),
-		},
-	}
 }
