@@ -36,7 +36,9 @@ func (d *Daemon) end(s *server, run *running, cause error) {
 		if err := run.inst.Clean(context.Background()); err != nil {
 			d.opts.Log.Error("cleaning up", "instance", run.inst.ID, "err", err)
 		}
-		<-run.refusing // its listener is closed
+		if !within(refusingBound, func() { <-run.refusing }) { // its listener is closed
+			d.opts.Log.Error("refused system calls are still being answered", "instance", run.inst.ID)
+		}
 		s.flushRefused(run)
 		rec := &audit.Record{Type: audit.TypeStop, Server: s.name, Instance: run.inst.ID, Outcome: "ended", Reason: cause.Error()}
 		words := s.lastWords()

@@ -33,6 +33,10 @@ const (
 	refusedPause = 20 * time.Millisecond
 )
 
+// refusingBound is how long a server's end waits for the last answer: with its processes
+// gone there is none to give, and what hangs all the same must not keep it from ending.
+const refusingBound = time.Second
+
 func newRefusedPace() *rate.Limiter { return rate.NewLimiter(allRefusedRate, allRefusedBurst) }
 
 // watchRefused answers, counts and records the system calls that a life's profile refuses,
