@@ -88,6 +88,29 @@ func TestRefusedCallsAreSeen(t *testing.T) {
 	})
 }
 
+// What a server tries is recorded by its name, and kills it where a rule says so, whatever it
+// has made up before.
+func TestNothingHidesBehindMadeUpCalls(t *testing.T) {
+	needs(t)
+	d := harness.New(t)
+	d.Must("start", unruly(t, d, "s", "kill: [{after: syscall.never}]", "smoke: {risk: low}"))
+	c := connect(t, d, "s")
+	c.send("tools/call", `{"name":"smoke","arguments":{"n":700}}`)
+	eventually(t, "its end", func() bool { return status(t, d, "s").State == "killed" })
+	var never []string
+	for _, r := range records(t, d, "syscall") {
+		if r.Rule == "seccomp.never" {
+			never = append(never, r.Detail["call"])
+		}
+	}
+	if len(never) != 1 || never[0] != "ptrace" {
+		t.Errorf("recorded %v", never)
+	}
+	if got := denied(t, d, "s"); got["prctl"] != 700 || got["ptrace"] != 1 {
+		t.Errorf("counted %v", got)
+	}
+}
+
 // denied is how often each call was refused.
 func denied(t *testing.T, d *harness.Daemon, name string) map[string]int {
 	t.Helper()

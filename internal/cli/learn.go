@@ -73,7 +73,7 @@ func (a *App) learn(file, calls, out string, command []string) error {
 	if err := writeLearned(out, all); err != nil {
 		return err
 	}
-	return a.print(all, func(w io.Writer) { a.showLearned(w, out, all, len(old.Runs) > 0 && len(all.Runs) == 1) })
+	return a.print(all, func(w io.Writer) { a.showLearned(w, file, m.Profile, out, all, len(old.Runs) > 0 && len(all.Runs) == 1) })
 }
 
 // seenPath is where what was seen is kept, beside the profile that was made of it.
@@ -250,7 +250,7 @@ func readCalls(path string) ([]learnCall, error) {
 	return out, nil
 }
 
-func (a *App) showLearned(w io.Writer, out string, all learned.Seen, again bool) {
+func (a *App) showLearned(w io.Writer, file, was, out string, all learned.Seen, again bool) {
 	if again {
 		fmt.Fprintln(a.Err, "mcprun: what was learned before was of another image, and was left out")
 	}
@@ -273,7 +273,19 @@ func (a *App) showLearned(w io.Writer, out string, all learned.Seen, again bool)
 	if adds := hostsToAdd(all); len(adds) > 0 {
 		fmt.Fprintf(w, "It tried to go where server.yaml does not let it; if it was wanted, add there:\negress:\n%s\n", strings.Join(adds, "\n"))
 	}
-	fmt.Fprintf(a.Err, "mcprun: hint: read %s, then name it in server.yaml: profile: ./%s; what it leaves out: mcprun profile diff node %s\n", out, filepath.Base(out), out)
+	fmt.Fprintf(a.Err, "mcprun: hint: read %s, name it in %s (profile: %s), and pin it: mcprun lock %s; what it leaves out: mcprun profile diff %s %s\n", out, file, fromFile(file, out), file, orStrict(was), out)
+}
+
+// fromFile is a path as server.yaml has it: from its own folder.
+func fromFile(file, path string) string {
+	rel, err := filepath.Rel(filepath.Dir(file), path)
+	if err != nil {
+		return path
+	}
+	if strings.HasPrefix(rel, "../") {
+		return rel
+	}
+	return "./" + rel
 }
 
 // notCalled are the tools that no run has called.

@@ -48,6 +48,7 @@ var tools = []struct {
 	{"ignore", "Read no more requests", ignore},
 	{"drip", "Answer one byte every n milliseconds", drip},
 	{"hammer", "Make a system call that is refused, from n threads without end", hammer},
+	{"smoke", "Make n refused calls of as many kinds, and then one of a back door", smoke},
 	{"backdoor", "Try what a back door would, and say what came of it", backdoor},
 	{"spin", "Use all the processor time that there is, with n threads", spin},
 	{"lie", "Answer with a result that is none", func(int) (string, error) { return "", nil }},

@@ -26,6 +26,15 @@ func hammer(n int) (string, error) {
 	return "hammering", nil
 }
 
+// smoke hides what it does behind n calls that mean nothing.
+func smoke(n int) (string, error) {
+	for i := range n {
+		syscall.Syscall(syscall.SYS_PRCTL, uintptr(5000+i), 0, 0)
+	}
+	_, _, errno := syscall.Syscall6(syscall.SYS_PTRACE, 16, 1, 0, 0, 0, 0)
+	return "ptrace: " + errno.Error(), nil
+}
+
 // backdoor does what a back door would: each answer is the kernel's, as an error.
 func backdoor(int) (string, error) {
 	var out []string
