@@ -11,7 +11,7 @@ SERVERS := everything filesystem memory git commands gosdk python busybox net ja
 export MCPRUN_BIN := $(CURDIR)/$(BIN)
 export MCPRUN_IMAGES := $(CURDIR)/$(IMAGES)
 
-.PHONY: all build deps tools ours demo test test-vault bench images test-tools docs clean
+.PHONY: setup-gvisor all build deps tools ours demo test test-vault bench images test-tools docs clean
 
 all: build
 
@@ -33,9 +33,21 @@ ours: deps
 	@echo "building mcprun, mcprun-cli, mcprund, mcprun-init and mcprun-decoy"
 	@go build -trimpath -ldflags "$(OUR_LDFLAGS)" -o $(BIN)/ ./cmd/mcprund
 	@CGO_ENABLED=0 go build -trimpath -ldflags "$(OUR_LDFLAGS)" -o $(BIN)/ ./cmd/mcprun ./cmd/mcprun-cli
-	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o $(BIN)/ ./cmd/mcprun-init ./cmd/mcprun-decoy
+	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o $(BIN)/ ./cmd/mcprun-init ./cmd/mcprun-runsc ./cmd/mcprun-decoy
 
 build: tools ours
+
+# gVisor's runsc for isolation: gvisor, from a module of its own. Without cgo: with it
+# runsc cannot start its own children.
+GVISOR_VERSION := $(shell sed -n 's/.*gvisor.dev\/gvisor \(v[^ ]*\).*/\1/p' hack/gvisor/go.mod)
+GVISOR_STAMP := $(BIN)/.gvisor-$(GVISOR_VERSION)
+setup-gvisor: deps $(GVISOR_STAMP)
+$(GVISOR_STAMP):
+	@echo "building gVisor's runsc $(GVISOR_VERSION) (three minutes the first time)"
+	@mkdir -p $(BIN) && rm -f $(BIN)/.gvisor-*
+	@CGO_ENABLED=0 go build -C hack/gvisor -trimpath -ldflags "-s -w -X gvisor.dev/gvisor/runsc/version.version=$(GVISOR_VERSION)" -o $(CURDIR)/$(BIN)/ tool
+	@touch $@
+
 
 demo: build
 	@hack/demo.sh
@@ -46,7 +58,7 @@ images: deps
 
 # Programs that only tests run: a registry, the Go SDK's server, the npm servers
 # outside of containers, and MCP Inspector.
-test-tools: deps
+test-tools: deps setup-gvisor
 	@hack/test-tools.sh $(BIN)/test
 
 test: build images test-tools

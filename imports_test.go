@@ -151,7 +151,7 @@ var levels = map[string]int{
 	"internal/mcpwire": 3, "internal/upstream": 3, "runtime": 3, "internal/policyfile": 3, "internal/notify": 3,
 	"internal/control": 4, "internal/front": 4, "internal/policytest": 4, "internal/web": 4, "internal/drill": 4, "internal/web/view": 3, "internal/decided": 3,
 	"internal/cli/quick": 5, "internal/daemon": 5, "internal/cli": 5,
-	"cmd/mcprun": 6, "cmd/mcprun-cli": 6, "cmd/mcprund": 6, "cmd/mcprun-init": 6, "cmd/mcprun-decoy": 6,
+	"cmd/mcprun": 6, "cmd/mcprun-cli": 6, "cmd/mcprund": 6, "cmd/mcprun-init": 6, "cmd/mcprun-runsc": 6, "cmd/mcprun-decoy": 6,
 }
 
 func TestLevels(t *testing.T) {

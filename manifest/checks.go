@@ -41,6 +41,7 @@ func runChecks(s *Server, r *report) {
 		checkTmpfsTotal,
 		checkResources,
 		checkTimeouts,
+		checkIsolation,
 		checkIdle,
 		checkCallLimits,
 		checkToolCount,
@@ -139,6 +140,13 @@ func checkTimeouts(s *Server, r *report) {
 		if t.value%time.Millisecond != 0 {
 			r.fail(t.key, "round it", "%v is not a whole number of milliseconds", t.value)
 		}
+	}
+}
+
+// checkIsolation: a wall that nobody knows would be built as another one.
+func checkIsolation(s *Server, r *report) {
+	if s.Isolation > GVisor {
+		r.fail("isolation", "write "+oneOf(isolationWords), "%d is not known", s.Isolation)
 	}
 }
 

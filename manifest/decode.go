@@ -29,7 +29,7 @@ func decode(root node, r *report) *Server {
 	o.text("workdir", "/app", &s.WorkDir)
 	s.Environment = decodeEnvironment(o)
 	decodeFixed(o, "transport", "stdio")
-	decodeFixed(o, "isolation", "runc")
+	decodeIsolation(o, &s.Isolation)
 	decodeProfile(o, &s.Profile)
 	decodeResources(o.object("resources"), &s.Resources)
 	decodeFiles(o, s)
@@ -59,6 +59,22 @@ func decodeFixed(o object, name, only string) {
 	o.text(name, only, &v)
 	if v != only {
 		o.r.fail(name, "write "+name+": "+only+", or leave the key out", "%s is not supported yet", show(v))
+	}
+}
+
+// decodeIsolation says why virtual machines are not there: no socket of the host can be
+// reached from one through a folder.
+func decodeIsolation(o object, dst *Isolation) {
+	var text string
+	o.text("isolation", "gvisor", &text)
+	switch i := slices.Index(isolationWords, text); {
+	case text == "":
+	case i >= 0:
+		*dst = Isolation(i)
+	case strings.HasPrefix(text, "kata"):
+		o.r.fail("isolation", "write gvisor, which needs no virtual machine", "%s is not supported: a virtual machine cannot reach the socket by which the daemon speaks with a server", show(text))
+	default:
+		o.r.fail("isolation", "write "+oneOf(isolationWords), "%s is not known", show(text))
 	}
 }
 

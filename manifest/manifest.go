@@ -37,9 +37,10 @@ type Server struct {
 	Command     []string // nil: the image's own
 	WorkDir     string   // empty: the image's own
 	Environment []EnvVar // sorted by name
-	Profile     string   // one of Profiles(), or the path of an own one as written
-	Files       []File   // in the order written; never /tmp
-	Tmp         int64    // bytes of the tmpfs at /tmp
+	Isolation   Isolation
+	Profile     string // one of Profiles(), or the path of an own one as written
+	Files       []File // in the order written; never /tmp
+	Tmp         int64  // bytes of the tmpfs at /tmp
 	Resources   Resources
 	Timeouts    Timeouts
 	Idle        Idle                     // what becomes of it when nobody uses it
@@ -60,7 +61,7 @@ func Changed(a, b *Server) []string {
 		a, b any
 	}{
 		{"name", a.Name, b.Name}, {"labels", a.Labels, b.Labels}, {"image", a.Image, b.Image}, {"command", a.Command, b.Command}, {"workdir", a.WorkDir, b.WorkDir},
-		{"environment", a.Environment, b.Environment}, {"profile", a.Profile, b.Profile}, {"files", a.Files, b.Files}, {"tmp", a.Tmp, b.Tmp},
+		{"environment", a.Environment, b.Environment}, {"isolation", a.Isolation, b.Isolation}, {"profile", a.Profile, b.Profile}, {"files", a.Files, b.Files}, {"tmp", a.Tmp, b.Tmp},
 		{"resources", a.Resources, b.Resources}, {"timeouts", a.Timeouts, b.Timeouts}, {"idle", a.Idle, b.Idle}, {"limits", a.Limits, b.Limits}, {"tools", toolsText(a), toolsText(b)}, {"grants", a.Grants, b.Grants},
 		{"egress", a.Egress, b.Egress}, {"credentials", a.Credentials, b.Credentials}, {"kill", a.Kill, b.Kill},
 	} {
@@ -122,6 +123,18 @@ type Timeouts struct {
 	Approval time.Duration // a call that is kept waiting for a human
 	Idle     time.Duration // without a call, until what idle says
 }
+
+// Isolation is what stands between a server and the kernel of the host, the weaker first.
+type Isolation uint8
+
+const (
+	Runc   Isolation = iota // namespaces and filters: it makes its calls to the host's kernel
+	GVisor                  // a kernel of its own, in a process that may ask the host for little
+)
+
+var isolationWords = []string{"runc", "gvisor"}
+
+func (i Isolation) String() string { return isolationWords[min(i, GVisor)] }
 
 // Idle is what becomes of a server that nobody uses. It comes back when it is called.
 type Idle uint8

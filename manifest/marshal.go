@@ -28,6 +28,7 @@ func Marshal(s *Server) ([]byte, error) {
 		line("workdir: %s", quote(s.WorkDir))
 	}
 	marshalEnvironment(s, line)
+	line("isolation: %s", s.Isolation)
 	line("profile: %s", quote(s.Profile))
 	line("resources: {memory: %s, cpu: %s, pids: %d, file-size: %s, open-files: %d}", sizeString(s.Resources.Memory),
 		milliString(s.Resources.MilliCPU), s.Resources.Pids, sizeString(s.Resources.FileSize), s.Resources.OpenFiles)
@@ -144,6 +145,9 @@ func (s *Server) String() string {
 	}
 	for _, v := range s.Environment {
 		add("env=%s", v.Name)
+	}
+	if s.Isolation != Runc {
+		add("isolation=%s", s.Isolation)
 	}
 	add("profile=%s memory=%s cpu=%s pids=%d file-size=%s open-files=%d", s.Profile, sizeString(s.Resources.Memory),
 		milliString(s.Resources.MilliCPU), s.Resources.Pids, sizeString(s.Resources.FileSize), s.Resources.OpenFiles)

@@ -52,7 +52,7 @@ func baseKeys() []key {
 		{"workdir", "text", "the image's own", "absolute and clean; not in /proc, /sys or /dev", "a working folder in /proc/self/fd has led out of containers (CVE-2024-21626)"},
 		{"environment", "mapping of name to text", "empty", count(0, MaxEnvironment, "variables", "names of A-Z a-z 0-9 _; values at most 32 KiB, without NUL"), "the kernel bounds arguments and environment together"},
 		{"transport", "text", "stdio", "stdio", "http is not supported yet"},
-		{"isolation", "text", "runc", "runc", "others are not supported yet"},
+		{"isolation", "text", "runc", oneOf(isolationWords), "gvisor: a kernel of its own between the server and the host's; make setup-gvisor"},
 		{"profile", "text", "strict", oneOf(Profiles()) + ", or a path that starts with ./ ../ or /", "the fewest system calls unless the runtime needs more; profiles.md says how to write one"},
 		{"resources", "mapping", "the defaults below", "", "no server may take the machine away from the others"},
 		{"resources.memory", "size", sizeString(DefaultMemory), between(sizeString(MinMemory), sizeString(MaxMemory)), "tmpfs pages count; the heaviest server measured uses 142 MiB"},

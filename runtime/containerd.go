@@ -133,7 +133,7 @@ type containerdTask struct {
 
 // create makes the snapshot, the container and its task; the task has a process
 // that waits, and has run nothing of the server yet.
-func (c *containerd) create(ctx context.Context, plan Plan, spec string, base uint32) (*containerdTask, error) {
+func (c *containerd) create(ctx context.Context, plan Plan, starter, spec string, base uint32) (*containerdTask, error) {
 	ctx = c.ctx(ctx)
 	t := &containerdTask{c: c}
 	ids := []specs.LinuxIDMapping{{ContainerID: 0, HostID: base, Size: IDRange}}
@@ -141,7 +141,7 @@ func (c *containerd) create(ctx context.Context, plan Plan, spec string, base ui
 	t.container, err = c.client.NewContainer(ctx, plan.ID,
 		client.WithSnapshotter(snapshotter),
 		client.WithNewSnapshot(plan.ID, plan.Image.image, client.WithUserNSRemapperLabels(ids, ids)),
-		client.WithRuntime(runtimeName, &options.Options{BinaryName: filepath.Join(c.programs, "runc"), Root: c.runcState}),
+		client.WithRuntime(runtimeName, &options.Options{BinaryName: starter, Root: c.runcState}),
 		withSpec(spec),
 	)
 	if err != nil {
@@ -186,7 +186,7 @@ func (t *containerdTask) remove(ctx context.Context) error {
 	ctx = t.c.ctx(ctx)
 	var errs []error
 	if t.task != nil {
-		if _, err := t.task.Delete(ctx, client.WithProcessKill); err != nil && !errdefs.IsNotFound(err) {
+		if _, err := t.task.Delete(ctx, killAndWait); err != nil && !errdefs.IsNotFound(err) {
 			errs = append(errs, fmt.Errorf("deleting the task: %w", err))
 		}
 	}
@@ -195,6 +195,28 @@ func (t *containerdTask) remove(ctx context.Context) error {
 		errs = append(errs, fmt.Errorf("deleting the container: %w", err))
 	}
 	return errors.Join(errs...)
+}
+
+// killAndWait ends a task that may have ended already. runsc, unlike runc, fails at
+// what is gone, and containerd cannot tell that from other failures: what counts is
+// that it ends.
+func killAndWait(ctx context.Context, p client.Process) error {
+	exited, err := p.Wait(ctx)
+	if err != nil {
+		return err
+	}
+	kerr := p.Kill(ctx, syscall.SIGKILL, client.WithKillAll)
+	select {
+	case <-exited:
+		return nil
+	case <-ctx.Done():
+		return errors.Join(ctx.Err(), kerr)
+	}
+}
+
+// signal has the runtime signal the server.
+func (t *containerdTask) signal(ctx context.Context, s syscall.Signal) error {
+	return t.task.Kill(t.c.ctx(ctx), s)
 }
 
 // reconcile deletes what an earlier life left in our namespace: tasks,
@@ -208,7 +230,7 @@ func (c *containerd) reconcile(ctx context.Context) error {
 	for _, container := range left {
 		if task, err := container.Task(ctx, nil); err == nil {
 			task.Kill(ctx, syscall.SIGKILL)
-			task.Delete(ctx, client.WithProcessKill)
+			task.Delete(ctx, killAndWait)
 		}
 		if err := container.Delete(ctx, client.WithSnapshotCleanup); err != nil && !errdefs.IsNotFound(err) {
 			return fmt.Errorf("deleting container %s: %w", container.ID(), err)

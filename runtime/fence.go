@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/mcprun/mcprun/manifest"
 	"github.com/mcprun/mcprun/profiles"
 	"github.com/mcprun/mcprun/profiles/bpf"
 )
@@ -49,12 +50,14 @@ func (i *Instance) fence(ctx context.Context, conn *net.UnixConn, filter *bpf.Pr
 			err = fmt.Errorf("putting the container under its seccomp filter: %w", errors.Join(err, ctx.Err()))
 		}
 	}()
+	if i.isolation == manifest.GVisor {
+		return nil, i.fenceInside(conn, filter)
+	}
 	before, err := filtersOf(i.pid)
 	if err != nil {
 		return nil, err
 	}
-	message := binary.LittleEndian.AppendUint32(nil, uint32(len(filter.Filter)))
-	if _, err := conn.Write(append(message, filter.Filter...)); err != nil {
+	if err := send(conn, filter.Filter, true); err != nil {
 		return nil, err
 	}
 	var fd uint32
@@ -77,6 +80,33 @@ func (i *Instance) fence(ctx context.Context, conn *net.UnixConn, filter *bpf.Pr
 		return nil, errors.Join(err, listener.Close())
 	}
 	return &Refused{Listener: listener, filter: filter, init: i.pid}, nil
+}
+
+// send gives mcprun-init the filter, and says whether calls that it refuses are told of.
+func send(conn *net.UnixConn, filter []byte, told bool) error {
+	message := binary.LittleEndian.AppendUint32(nil, uint32(len(filter)))
+	message = append(message, 0)
+	if told {
+		message[len(message)-1] = 1
+	}
+	_, err := conn.Write(append(message, filter...))
+	return err
+}
+
+// fenceInside is fence in a sandbox of gVisor. The filter is one of the sandbox's own
+// kernel: it tells nobody of what it refuses, and that it is there is mcprun-init's word,
+// since the host sees no threads of the sandbox. What stands towards the host is the
+// filter that runsc has for itself.
+func (i *Instance) fenceInside(conn *net.UnixConn, filter *bpf.Program) error {
+	if err := send(conn, filter.Silent(), false); err != nil {
+		return err
+	}
+	var fd uint32
+	if err := binary.Read(conn, binary.LittleEndian, &fd); err != nil {
+		return i.fenceFailed(err)
+	}
+	_, err := conn.Write([]byte{1})
+	return err
 }
 
 // fenceFailed says why mcprun-init went away: it writes that to its stderr.

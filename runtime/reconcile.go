@@ -120,7 +120,7 @@ func isStray(args []string, state, runc, namespace string) bool {
 		if name == "containerd" && args[i] == "--config" && strings.HasPrefix(a, state) {
 			return true
 		}
-		if name == "runc" && args[i] == "--root" && strings.HasPrefix(a, runc) {
+		if isStarter(name) && args[i] == "--root" && strings.HasPrefix(a, runc) {
 			return true
 		}
 		if name == "containerd-shim-runc-v2" && args[i] == "-address" && strings.HasPrefix(a, state) && slices.Contains(args, namespace) {

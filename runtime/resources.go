@@ -26,7 +26,7 @@ func (i *Instance) setResources(old, now manifest.Resources) error {
 		errs = append(errs, c.SetCPU(i.cgroup, now.MilliCPU*cpuPeriod/1000, cpuPeriod))
 	}
 	if now.Pids != old.Pids {
-		errs = append(errs, c.SetPids(i.cgroup, now.Pids+InitTasks))
+		errs = append(errs, c.SetPids(i.cgroup, hostTasks(i.isolation, now.Pids)))
 	}
 	return errors.Join(errs...)
 }

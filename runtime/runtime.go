@@ -146,13 +146,15 @@ type Instance struct {
 	// answered, so whoever starts an instance answers them, to the end.
 	Refused *Refused
 
-	rt     *Runtime
-	cgroup string
-	pid    int
-	pidfd  int
-	task   *containerdTask
-	done   chan struct{}
-	once   sync.Once
+	rt             *Runtime
+	cgroup         string
+	pid            int
+	pidfd          int
+	isolation      manifest.Isolation
+	gofer, goferfd int // of gVisor alone
+	task           *containerdTask
+	done           chan struct{}
+	once           sync.Once
 
 	spec     string   // as containerd got it
 	tmpfs    []string // where the server has file systems of its own, in memory
@@ -172,11 +174,15 @@ func (i *Instance) Done() <-chan struct{} { return i.done }
 // Start builds and starts a container and returns when its first process has
 // connected. On an error nothing is left.
 func (r *Runtime) Start(ctx context.Context, plan Plan) (_ *Instance, err error) {
+	starter, err := r.starter(plan.Server.Isolation)
+	if err != nil {
+		return nil, err
+	}
 	base, err := r.ids.take()
 	if err != nil {
 		return nil, err
 	}
-	inst := &Instance{ID: plan.ID, IDBase: base, rt: r, cgroup: r.parent() + "/" + plan.ID, pidfd: -1, done: make(chan struct{}), freezer: newFreezer(), strained: plan.Strained, tmpfs: tmpfsOf(plan.Server)}
+	inst := &Instance{ID: plan.ID, IDBase: base, rt: r, cgroup: r.parent() + "/" + plan.ID, pidfd: -1, goferfd: -1, isolation: plan.Server.Isolation, done: make(chan struct{}), freezer: newFreezer(), strained: plan.Strained, tmpfs: tmpfsOf(plan.Server)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, inst.Kill(), inst.Clean(context.WithoutCancel(ctx)))
@@ -203,7 +209,7 @@ func (r *Runtime) Start(ctx context.Context, plan Plan) (_ *Instance, err error)
 	}
 	failpoint.Hit("runtime.spec-made")
 	inst.spec = spec
-	if inst.task, err = r.ctrd.create(ctx, plan, spec, base); err != nil {
+	if inst.task, err = r.ctrd.create(ctx, plan, starter, spec, base); err != nil {
 		return nil, err
 	}
 	failpoint.Hit("runtime.task-created")
@@ -211,7 +217,11 @@ func (r *Runtime) Start(ctx context.Context, plan Plan) (_ *Instance, err error)
 		return nil, err
 	}
 	failpoint.Hit("runtime.task-held")
-	if err := checkMounted(inst.pid, sources); err != nil {
+	mounter, err := inst.mounter(ctx)
+	if err == nil {
+		err = checkMounted(mounter, sources)
+	}
+	if err != nil {
 		return nil, err
 	}
 	failpoint.Hit("runtime.mounts-checked")
@@ -332,6 +342,11 @@ func (i *Instance) hold() error {
 	if err := i.rt.cgroups.Adopt(i.cgroup, i.pid); err != nil {
 		return err
 	}
+	if i.isolation == manifest.GVisor {
+		if err := i.holdGofer(); err != nil {
+			return err
+		}
+	}
 	if i.limits, err = i.rt.cgroups.Watch(i.cgroup); err != nil {
 		return err
 	}
@@ -348,6 +363,7 @@ const settle = 50 * time.Millisecond
 // that are run into.
 func (i *Instance) watch(fd int) {
 	defer close(i.done)
+	defer i.endGofer()
 	defer i.limits.Close()
 	fds := append([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, i.limits.Poll()...)
 	for {
@@ -371,12 +387,14 @@ func milliseconds(d time.Duration) int {
 	return int(d.Milliseconds())
 }
 
-// Use is what the container uses now or, once it is gone, used at the last look.
+// Use is what the server uses now, without what it is started and held by, or, once it is gone, used at the last look.
 func (i *Instance) Use() Use {
 	u, err := i.rt.cgroups.Use(i.cgroup)
 	i.useMu.Lock()
 	defer i.useMu.Unlock()
 	if err == nil {
+		own := hostTasks(i.isolation, 0)
+		u.Pids, u.PidsPeak, u.PidsMax = max(0, u.Pids-own), max(0, u.PidsPeak-own), max(0, u.PidsMax-own)
 		i.use = u
 	}
 	return i.use
@@ -428,7 +446,7 @@ func (i *Instance) Stop(ctx context.Context, grace time.Duration) error {
 		case <-i.done:
 			return nil
 		case <-half:
-			unix.PidfdSendSignal(i.pidfd, unix.SIGTERM, nil, 0)
+			i.ask(ctx)
 		case <-end:
 			return i.Kill()
 		case <-ctx.Done():

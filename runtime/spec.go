@@ -18,6 +18,9 @@ const (
 	// InitTasks is what mcprun-init itself takes out of the pids limit: its Go
 	// threads, so that the number in server.yaml is the server's own.
 	InitTasks = 8
+	// SentryTasks is what gVisor takes out of it: the threads of the server's kernel and
+	// of its gofer.
+	SentryTasks = 64
 	// shmSize bounds /dev/shm, which counts as memory of the container.
 	shmSize = 16 << 20
 
@@ -101,7 +104,7 @@ func Spec(m *manifest.Server, prog Program, p Placement) (*specs.Spec, error) {
 			UIDMappings:       []specs.LinuxIDMapping{{ContainerID: 0, HostID: p.IDBase, Size: IDRange}},
 			GIDMappings:       []specs.LinuxIDMapping{{ContainerID: 0, HostID: p.IDBase, Size: IDRange}},
 			CgroupsPath:       p.Cgroup,
-			Resources:         resources(m.Resources),
+			Resources:         resources(m),
 			MaskedPaths:       maskedPaths(),
 			ReadonlyPaths:     readonlyPaths(),
 			RootfsPropagation: "private",
@@ -141,12 +144,13 @@ func rlimits(r manifest.Resources) []specs.POSIXRlimit {
 
 const cpuPeriod = 100_000 // microseconds: the kernel's own default
 
-func resources(r manifest.Resources) *specs.LinuxResources {
+func resources(m *manifest.Server) *specs.LinuxResources {
+	r := m.Resources
 	return &specs.LinuxResources{
 		Devices: []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}}, // runc adds null, zero, random, tty back
 		Memory:  &specs.LinuxMemory{Limit: ptr(r.Memory), Swap: ptr(r.Memory)},
 		CPU:     &specs.LinuxCPU{Quota: ptr(r.MilliCPU * cpuPeriod / 1000), Period: ptr(uint64(cpuPeriod))},
-		Pids:    &specs.LinuxPids{Limit: ptr(r.Pids + InitTasks)},
+		Pids:    &specs.LinuxPids{Limit: ptr(hostTasks(m.Isolation, r.Pids))},
 	}
 }
 

@@ -77,9 +77,15 @@ func inside(t *testing.T, rt *runtime.Runtime, archive, profile string, args ...
 // limited is inside with limits of the caller's.
 func limited(t *testing.T, rt *runtime.Runtime, archive, profile string, pids, memory int64, args ...string) []result.Result {
 	t.Helper()
+	return behind(t, rt, manifest.Runc, archive, profile, pids, memory, args...)
+}
+
+// behind is limited with another wall.
+func behind(t *testing.T, rt *runtime.Runtime, wall manifest.Isolation, archive, profile string, pids, memory int64, args ...string) []result.Result {
+	t.Helper()
 	m := manifest.Default()
 	m.Name, m.Profile, m.Image = "probe", profile, manifest.Image{Path: archive}
-	m.Resources.Pids, m.Resources.Memory = pids, memory
+	m.Resources.Pids, m.Resources.Memory, m.Isolation = pids, memory, wall
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	img, err := rt.Image(ctx, m.Image, "/", nil)
@@ -95,7 +101,9 @@ func limited(t *testing.T, rt *runtime.Runtime, archive, profile string, pids, m
 	if err != nil {
 		t.Fatal(err)
 	}
-	go refuse(inst.Refused)
+	if inst.Refused != nil {
+		go refuse(inst.Refused)
+	}
 	defer func() {
 		if err := inst.Kill(); err != nil {
 			t.Error(err)

@@ -211,6 +211,9 @@ func Prebuilt(name string) (path string, ok bool) {
 func (d *Daemon) Up(name, image, yaml string) {
 	d.t.Helper()
 	file := name + ".yaml"
+	if i := os.Getenv("MCPRUN_TEST_ISOLATION"); i != "" { // how a whole suite is tried under another one
+		yaml += "\nisolation: " + i + "\n"
+	}
 	d.Write(file, fmt.Sprintf("version: 1\nname: %s\nimage: %s\n%s", name, Image(image), yaml))
 	d.Must("lock", file)
 	d.Must("start", file)

@@ -183,7 +183,20 @@ func (a *App) examinePrograms() []finding {
 	for _, p := range programs {
 		out = append(out, program(filepath.Join(filepath.Dir(self), p.name), p.least))
 	}
-	return out
+	return append(out, examineGVisor(filepath.Dir(self)))
+}
+
+// examineGVisor says whether servers can ask for isolation: gvisor. They need not.
+func examineGVisor(dir string) finding {
+	f := finding{Need: "gVisor, for isolation: gvisor", OK: true, Have: "not there; make setup-gvisor brings it"}
+	if _, err := os.Stat(filepath.Join(dir, "runsc")); err == nil {
+		f = program(filepath.Join(dir, "runsc"), "v0.0.0")
+		f.Need, f.Fix = "gVisor, for isolation: gvisor", "make setup-gvisor"
+		if _, err := os.Stat(filepath.Join(dir, "mcprun-runsc")); err != nil {
+			f.OK, f.Have = false, "mcprun-runsc is not in "+dir
+		}
+	}
+	return f
 }
 
 var versionPattern = regexp.MustCompile(`v?(\d+\.\d+\.\d+[-+.\w]*)`)

@@ -16,11 +16,11 @@ import (
 
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/internal/control"
+	"github.com/mcprun/mcprun/manifest"
 	"github.com/mcprun/mcprun/profiles"
 	"github.com/mcprun/mcprun/profiles/bpf"
 	"github.com/mcprun/mcprun/profiles/denials"
 	"github.com/mcprun/mcprun/profiles/learned"
-	"github.com/mcprun/mcprun/runtime"
 )
 
 // lesson is one run of a server that is watched to learn what it needs.
@@ -51,6 +51,9 @@ func (d *Daemon) learn(ctx context.Context, c *control.Call) (*control.Result, e
 		return nil, err
 	}
 	doing := "learning from " + string(def.m.Name)
+	if def.m.Isolation == manifest.GVisor { // there is no listener to learn from
+		return nil, &mcprun.Error{Class: mcprun.Usage, What: doing, Why: "gVisor tells nobody of the system calls that a server makes", Hint: "learn with isolation: runc, and write gvisor afterwards"}
+	}
 	law := d.ceilings()
 	if !law.OwnProfiles.Any {
 		return nil, &mcprun.Error{Class: mcprun.Denied, What: doing, Why: "policy.yaml says which profiles may be used, and a server that is watched has none of them", Hint: "take profiles and own-profiles out of policy.yaml, or learn where it is not in force"}
@@ -91,7 +94,7 @@ func (d *Daemon) lessonResult(s *server, def *definition, run *running, cpu int6
 	out := def.lesson.watch.Result()
 	use := run.inst.Use()
 	out.Server, out.Image = s.name, def.lock.Image
-	out.Memory, out.Pids, out.CPU = use.MemoryPeak, max(0, use.PidsPeak-runtime.InitTasks), cpu
+	out.Memory, out.Pids, out.CPU = use.MemoryPeak, use.PidsPeak, cpu
 	out.Runs = []learned.Run{{When: run.begun, Took: timeNow().Sub(run.begun).Milliseconds()}}
 	for _, t := range run.life.Policy().Summary() {
 		if t.State == "granted" {

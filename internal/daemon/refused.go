@@ -44,6 +44,9 @@ func newRefusedPace() *rate.Limiter { return rate.NewLimiter(allRefusedRate, all
 func (s *server) watchRefused(run *running) {
 	defer close(run.refusing)
 	refused := run.inst.Refused
+	if refused == nil { // gVisor tells nobody
+		return
+	}
 	defer refused.Close()
 	pace := rate.NewLimiter(refusedRate, refusedBurst)
 	for {

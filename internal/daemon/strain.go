@@ -143,7 +143,7 @@ func strainOf(i int, u runtime.Use, r manifest.Resources) (limit, most, peak, wh
 		return "memory", most, manifest.Size(u.MemoryPeak), "its memory of " + most + " was used up, and the kernel ended a process of it"
 	}
 	most = fmt.Sprint(r.Pids)
-	return "pids", most, fmt.Sprint(max(0, u.PidsPeak-runtime.InitTasks)), "it had as many processes and threads as it may, " + most + ", and was refused one more"
+	return "pids", most, fmt.Sprint(u.PidsPeak), "it had as many processes and threads as it may, " + most + ", and was refused one more"
 }
 
 // advice is the line of server.yaml that gives twice as much.
@@ -191,6 +191,6 @@ func uses(run *running) []control.ContainerUse {
 	u, r := run.inst.Use(), run.resources()
 	return []control.ContainerUse{
 		{Limit: "memory", Now: manifest.Size(u.Memory >> 20 << 20), Peak: manifest.Size(u.MemoryPeak >> 20 << 20), Max: manifest.Size(r.Memory), Hits: u.OOMKills},
-		{Limit: "pids", Now: fmt.Sprint(max(0, u.Pids-runtime.InitTasks)), Peak: fmt.Sprint(max(0, u.PidsPeak-runtime.InitTasks)), Max: fmt.Sprint(r.Pids), Hits: u.PidsHits},
+		{Limit: "pids", Now: fmt.Sprint(u.Pids), Peak: fmt.Sprint(u.PidsPeak), Max: fmt.Sprint(r.Pids), Hits: u.PidsHits},
 	}
 }

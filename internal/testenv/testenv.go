@@ -13,7 +13,7 @@ import (
 )
 
 // Need ends the test when a feature is missing: a failure where it is promised,
-// else a skip that says what to do. Features: root, containerd, images, qemu, netfilter, chromium, vault.
+// else a skip that says what to do. Features: root, containerd, images, qemu, netfilter, chromium, gvisor, vault.
 func Need(t testing.TB, features ...string) {
 	t.Helper()
 	promised := strings.Split(os.Getenv("MCPRUN_TEST_PROMISES"), ",")
@@ -58,6 +58,8 @@ func missing(f string) string {
 				return "hack/deps.sh test (no " + p + ")"
 			}
 		}
+	case "gvisor":
+		return notAll("make setup-gvisor", "runsc", "mcprun-runsc")
 	case "vault":
 		return notAll("make test-vault", "test/vault")
 	default:

@@ -32,6 +32,7 @@ func Random(r *rand.Rand) *manifest.Server {
 	s.WorkDir = pick(r, "", "/", "/app", "/"+odd(r, 200))
 	s.Environment = environment(r)
 	s.Profile = pick(r, manifest.Profiles()...)
+	s.Isolation = pick(r, manifest.Runc, manifest.GVisor)
 	s.Files = files(r)
 	s.Tmp = size(r, manifest.MinTmpfs, manifest.MaxTmpfs)
 	s.Resources = resources(r)

@@ -3,6 +3,8 @@
 package bpf
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
 	"strings"
 
@@ -48,6 +50,20 @@ func NewProgram(s *specs.LinuxSeccomp) (*Program, error) {
 		}
 	}
 	return p, nil
+}
+
+// Silent is the same filter for a kernel that can tell nobody: what no rule allows is
+// refused with EPERM.
+func (p *Program) Silent() []byte {
+	const ret = unix.BPF_RET | unix.BPF_K
+	out := bytes.Clone(p.Filter)
+	for at := 0; at < len(out); at += instructionSize { // struct sock_filter: code, two jumps, value
+		code, value := out[at:at+2], out[at+4:at+instructionSize]
+		if binary.NativeEndian.Uint16(code) == ret && binary.NativeEndian.Uint32(value)&unix.SECCOMP_RET_ACTION_FULL == unix.SECCOMP_RET_USER_NOTIF {
+			binary.NativeEndian.PutUint32(value, unix.SECCOMP_RET_ERRNO|defaultErrno)
+		}
+	}
+	return out
 }
 
 // Refusal is what a call that no rule allows is answered: EPERM, or ENOSYS for one newer
