@@ -86,6 +86,9 @@ func capabilitySets() (map[string]uint64, error) {
 	}
 	sets := map[string]uint64{}
 	for _, set := range []string{"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"} {
+		if set == "CapAmb" && fields[set] == "" {
+			continue // gVisor shows none; what is ambient is permitted as well
+		}
 		if sets[set], err = strconv.ParseUint(fields[set], 16, 64); err != nil {
 			return nil, fmt.Errorf("reading %s: %w", set, err)
 		}
