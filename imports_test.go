@@ -145,7 +145,7 @@ func TestSmallClientStaysSmall(t *testing.T) {
 // levels are the packages from the bottom up; none imports a higher one.
 var levels = map[string]int{
 	".": 0, "internal/strictjson": 0, "internal/paths": 0, "internal/failpoint": 0, "internal/accept": 0, "internal/tryout": 0, "internal/slips": 0, "internal/atomicfile": 0,
-	"profiles": 1, "profiles/bpf": 1, "profiles/denials": 1, "profiles/learned": 1, "limits": 1, "limits/detect": 1, "audit": 1, "netpolicy": 1, "credentials": 1, "internal/redact": 1, "internal/outbox": 1, "runtime/cgroup": 1, "internal/killfolder": 1, "internal/preserve": 1,
+	"profiles": 1, "profiles/bpf": 1, "profiles/denials": 1, "profiles/learned": 1, "limits": 1, "limits/detect": 1, "audit": 1, "netpolicy": 1, "credentials": 1, "internal/redact": 1, "internal/outbox": 1, "runtime/cgroup": 1, "runtime/landlock": 1, "internal/killfolder": 1, "internal/preserve": 1,
 	"lock": 1, "approval": 2, "approval/passkey": 2, "approval/factors": 2, "gate/argument": 1, "gate/argument/paths": 1, "gate/argument/urls": 1, "gate/argument/words": 1, "gate/argument/command": 1, "gate/argument/sql": 1, "gate/when": 1, "gate/risk": 1, "internal/known": 1, "gate/result": 2, "manifest": 2, "gate": 2, "gate/starter": 3,
 	"netpolicy/netns": 3, "netpolicy/nft": 3, "netpolicy/dns": 3, "netpolicy/egress": 3,
 	"internal/mcpwire": 3, "internal/upstream": 3, "runtime": 3, "internal/policyfile": 3, "internal/notify": 3,

@@ -20,6 +20,7 @@ import (
 	"github.com/mcprun/mcprun/manifest"
 	"github.com/mcprun/mcprun/profiles"
 	"github.com/mcprun/mcprun/profiles/bpf"
+	"github.com/mcprun/mcprun/runtime/landlock"
 )
 
 // compile makes the filter of a profile for this machine.
@@ -34,20 +35,22 @@ func compile(p *profiles.Profile) (*bpf.Program, error) {
 // fenceDeadline bounds the exchange with mcprun-init, which has nothing to wait for.
 const fenceDeadline = 10 * time.Second
 
-// fence has the container's first process put itself under the filter, takes the
+// fence has the container's first process enclose the server by Landlock and put itself under the filter, takes the
 // filter's listener, and lets the process start the server. The process is mcprun-init,
 // in which nothing of the image has run yet; that it went under a filter, with all of its
 // threads, is read from the kernel and not believed.
 //
 // The OCI runtime does not load the filter, since it can tell only of calls that are named
 // one by one, without a look at their arguments: no socket family, no ioctl.
-func (i *Instance) fence(ctx context.Context, conn *net.UnixConn, filter *bpf.Program) (_ *Refused, err error) {
+//
+// That Landlock is in force is mcprun-init's word, since the kernel shows it to nobody.
+func (i *Instance) fence(ctx context.Context, conn *net.UnixConn, enclosure *landlock.Rules, filter *bpf.Program) (_ *Refused, err error) {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
 	conn.SetDeadline(time.Now().Add(fenceDeadline))
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("putting the container under its seccomp filter: %w", errors.Join(err, ctx.Err()))
+			err = fmt.Errorf("putting the container behind its fences: %w", errors.Join(err, ctx.Err()))
 		}
 	}()
 	if i.isolation == manifest.GVisor {
@@ -57,8 +60,8 @@ func (i *Instance) fence(ctx context.Context, conn *net.UnixConn, filter *bpf.Pr
 	if err != nil {
 		return nil, err
 	}
-	if err := send(conn, filter.Filter, true); err != nil {
-		return nil, err
+	if err := send(conn, enclosure, filter.Filter, true); err != nil {
+		return nil, i.fenceFailed(err)
 	}
 	var fd uint32
 	if err := binary.Read(conn, binary.LittleEndian, &fd); err != nil {
@@ -82,9 +85,10 @@ func (i *Instance) fence(ctx context.Context, conn *net.UnixConn, filter *bpf.Pr
 	return &Refused{Listener: listener, filter: filter, init: i.pid}, nil
 }
 
-// send gives mcprun-init the filter, and says whether calls that it refuses are told of.
-func send(conn *net.UnixConn, filter []byte, told bool) error {
-	message := binary.LittleEndian.AppendUint32(nil, uint32(len(filter)))
+// send gives mcprun-init the rules for Landlock and the filter, and says whether calls that
+// it refuses are told of.
+func send(conn *net.UnixConn, enclosure *landlock.Rules, filter []byte, told bool) error {
+	message := binary.LittleEndian.AppendUint32(enclosure.Append(nil), uint32(len(filter)))
 	message = append(message, 0)
 	if told {
 		message[len(message)-1] = 1
@@ -98,7 +102,7 @@ func send(conn *net.UnixConn, filter []byte, told bool) error {
 // since the host sees no threads of the sandbox. What stands towards the host is the
 // filter that runsc has for itself.
 func (i *Instance) fenceInside(conn *net.UnixConn, filter *bpf.Program) error {
-	if err := send(conn, filter.Silent(), false); err != nil {
+	if err := send(conn, nil, filter.Silent(), false); err != nil {
 		return err
 	}
 	var fd uint32
@@ -111,7 +115,7 @@ func (i *Instance) fenceInside(conn *net.UnixConn, filter *bpf.Program) error {
 
 // fenceFailed says why mcprun-init went away: it writes that to its stderr.
 func (i *Instance) fenceFailed(err error) error {
-	if !errors.Is(err, io.EOF) {
+	if !errors.Is(err, io.EOF) && !errors.Is(err, unix.ECONNRESET) && !errors.Is(err, unix.EPIPE) {
 		return err
 	}
 	i.Stderr.SetReadDeadline(time.Now().Add(time.Second))

@@ -31,6 +31,7 @@ import (
 	"github.com/mcprun/mcprun/manifest"
 	"github.com/mcprun/mcprun/profiles"
 	"github.com/mcprun/mcprun/runtime/cgroup"
+	"github.com/mcprun/mcprun/runtime/landlock"
 )
 
 // Options says where a Runtime keeps and finds things.
@@ -48,6 +49,9 @@ type Runtime struct {
 	ids     idRanges
 	ctrd    *containerd
 	private *privateContainerd // nil with the host's containerd
+
+	landlock    int   // the kernel's version of it, 0 where it has none
+	landlockWhy error // why there is none
 }
 
 // Open removes what an earlier life left, then connects to containerd, starting
@@ -59,6 +63,7 @@ func Open(ctx context.Context, opts Options) (*Runtime, error) {
 		return nil, err
 	}
 	r := &Runtime{opts: opts, cgroups: cg}
+	r.landlock, r.landlockWhy = landlock.ABI()
 	if err := r.reconcileHost(); err != nil {
 		return nil, fmt.Errorf("removing what an earlier life left: %w", err)
 	}
@@ -101,7 +106,15 @@ func (r *Runtime) parent() string { return "/" + r.opts.Dirs.CgroupParent() }
 
 // Versions names what runs below: containerd, runc and the kind of cgroups.
 func (r *Runtime) Versions() map[string]string {
-	return map[string]string{"containerd": r.ctrd.version, "runc": r.ctrd.runcVersion, "cgroups": r.cgroups.String()}
+	return map[string]string{"containerd": r.ctrd.version, "runc": r.ctrd.runcVersion, "cgroups": r.cgroups.String(), "landlock": r.Landlock()}
+}
+
+// Landlock says which version the kernel has, or why there is none.
+func (r *Runtime) Landlock() string {
+	if r.landlockWhy != nil {
+		return "none: " + r.landlockWhy.Error()
+	}
+	return landlock.Version(r.landlock)
 }
 
 // ContainerdPid is the process id of the private containerd, 0 with the host's.
@@ -120,6 +133,9 @@ type Plan struct {
 	Image   Image
 	Profile *profiles.Profile
 	Network Network
+	// Enclose alters the rules for Landlock, or leaves them out with nil: for tests, which
+	// measure what the fence adds. The daemon never sets it.
+	Enclose func(*landlock.Rules) *landlock.Rules
 	// Strained is called when processes ran into a limit of memory or pids, from the one
 	// goroutine that watches the container; it must not wait for anything.
 	Strained func()
@@ -145,6 +161,8 @@ type Instance struct {
 	// Refused tells of the system calls that the profile refuses. Each waits until it is
 	// answered, so whoever starts an instance answers them, to the end.
 	Refused *Refused
+	// Landlock are the rules that the server is enclosed by, nil where there are none.
+	Landlock *landlock.Rules
 
 	rt             *Runtime
 	cgroup         string
@@ -203,7 +221,7 @@ func (r *Runtime) Start(ctx context.Context, plan Plan) (_ *Instance, err error)
 	if err != nil {
 		return nil, err
 	}
-	spec, err := r.spec(plan, inst, sources)
+	spec, enclosure, err := r.spec(plan, inst, sources)
 	if err != nil {
 		return nil, err
 	}
@@ -235,19 +253,20 @@ func (r *Runtime) Start(ctx context.Context, plan Plan) (_ *Instance, err error)
 	}
 	inst.Stdio, inst.Stderr = conns.stdio, conns.stderr
 	failpoint.Hit("runtime.connected")
-	if inst.Refused, err = inst.fence(ctx, conns.init, filter); err != nil {
+	if inst.Refused, err = inst.fence(ctx, conns.init, enclosure, filter); err != nil {
 		return nil, err
 	}
+	inst.Landlock = enclosure
 	failpoint.Hit("runtime.fenced")
 	return inst, nil
 }
 
 func (i *Instance) dir() string { return filepath.Join(i.rt.opts.Dirs.Instances(), i.ID) }
 
-func (r *Runtime) spec(plan Plan, inst *Instance, sources []*heldSource) (string, error) {
+func (r *Runtime) spec(plan Plan, inst *Instance, sources []*heldSource) (string, *landlock.Rules, error) {
 	given, err := inst.writeGiven(plan.Network.Files)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	p := Placement{
 		Network:    plan.Network.Namespace,
@@ -263,9 +282,10 @@ func (r *Runtime) spec(plan Plan, inst *Instance, sources []*heldSource) (string
 	}
 	spec, err := Spec(plan.Server, program(plan), p)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
-	return marshalSpec(spec)
+	text, err := marshalSpec(spec)
+	return text, r.landlockOf(plan, spec), err
 }
 
 // writeGiven puts the daemon's files for the server into the instance's folder,

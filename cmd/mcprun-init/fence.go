@@ -18,13 +18,16 @@ const (
 	maxInstructions = 4096
 )
 
-// fence puts every thread of this process, and so all that it starts, under the filter
+// fence encloses the server by Landlock, then puts every thread of this process, and so all that it starts, under the filter
 // that the daemon sends, hands the daemon the filter's listener, and returns when the
 // daemon has it. Until then nothing of the image has run; without a word from the daemon
 // nothing will.
 func fence(conn int) error {
 	daemon := os.NewFile(uintptr(conn), "daemon")
 	defer daemon.Close()
+	if err := enclose(daemon); err != nil {
+		return fmt.Errorf("Landlock: %w", err)
+	}
 	var size uint32
 	if err := binary.Read(daemon, binary.LittleEndian, &size); err != nil {
 		return fmt.Errorf("reading the filter: %w", err)

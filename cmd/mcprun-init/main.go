@@ -2,8 +2,8 @@
 //
 //	mcprun-init SOCKET COMMAND [ARG…]
 //
-// It connects to SOCKET three times: over the first it gets the seccomp filter that it
-// puts itself under, the second becomes the server's stdin and stdout, the third
+// It connects to SOCKET three times: over the first it gets the rules for Landlock and the
+// seccomp filter that it puts itself under, the second becomes the server's stdin and stdout, the third
 // its stderr. Then it starts COMMAND, reaps what the command leaves behind, and ends
 // with the command's exit code. As it is pid 1, its end is the end of every process in
 // the container.
@@ -19,6 +19,7 @@ package main
 import (
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 
@@ -34,6 +35,10 @@ const (
 	exitSignal    = 128 // plus the number
 	exitDaemon    = 125
 )
+
+// The main goroutine stays on the process's first thread, which is the one that Landlock
+// restricts and that starts the server: see enclose.
+func init() { runtime.LockOSThread() }
 
 func main() {
 	if len(os.Args) < 3 {
@@ -68,7 +73,7 @@ func run(socket string, command []string) int {
 		return fail("placing stderr", err, exitCannotRun)
 	}
 	if err := fence(daemon); err != nil {
-		return fail("going under the seccomp filter", err, exitCannotRun)
+		return fail("going behind the fences", err, exitCannotRun)
 	}
 	path, err := lookPath(command[0])
 	if err != nil {

@@ -83,9 +83,17 @@ func limited(t *testing.T, rt *runtime.Runtime, archive, profile string, pids, m
 // behind is limited with another wall.
 func behind(t *testing.T, rt *runtime.Runtime, wall manifest.Isolation, archive, profile string, pids, memory int64, args ...string) []result.Result {
 	t.Helper()
+	return probed(t, rt, archive, profile, args, func(p *runtime.Plan) {
+		p.Server.Resources.Pids, p.Server.Resources.Memory, p.Server.Isolation = pids, memory, wall
+	}, nil)
+}
+
+// probed runs the probe in a container; change alters what is asked for, and met, if there
+// is one, meets the container before its report is read.
+func probed(t *testing.T, rt *runtime.Runtime, archive, profile string, args []string, change func(*runtime.Plan), met func(*runtime.Instance)) []result.Result {
+	t.Helper()
 	m := manifest.Default()
 	m.Name, m.Profile, m.Image = "probe", profile, manifest.Image{Path: archive}
-	m.Resources.Pids, m.Resources.Memory, m.Isolation = pids, memory, wall
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	img, err := rt.Image(ctx, m.Image, "/", nil)
@@ -97,7 +105,9 @@ func behind(t *testing.T, rt *runtime.Runtime, wall manifest.Isolation, archive,
 	if err != nil {
 		t.Fatal(err)
 	}
-	inst, err := rt.Start(ctx, runtime.Plan{ID: "probe-" + profile, Server: m, Image: img, Profile: p})
+	plan := runtime.Plan{ID: "probe-" + profile, Server: m, Image: img, Profile: p}
+	change(&plan)
+	inst, err := rt.Start(ctx, plan)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,8 +122,11 @@ func behind(t *testing.T, rt *runtime.Runtime, wall manifest.Isolation, archive,
 			t.Error(err)
 		}
 	}()
-	if wall == manifest.Runc { // gVisor's processes are none of the host's
+	if m.Isolation == manifest.Runc { // gVisor's processes are none of the host's
 		sameFilter(t, inst.Pid(), p)
+	}
+	if met != nil {
+		met(inst)
 	}
 	said := make(chan []byte, 1)
 	go func() {

@@ -84,6 +84,9 @@ func TestServerUnderGVisor(t *testing.T) {
 			t.Errorf("%s: %s", one.command, out)
 		}
 	}
+	if out := d.Must("inspect", "walled"); !strings.Contains(out, "none: behind gVisor it is not used") {
+		t.Errorf("Landlock is claimed:\n%s", out)
+	}
 	info, err := os.Stat(filepath.Join(folder, "new"))
 	if err != nil || info.Sys().(*syscall.Stat_t).Uid != owner {
 		t.Errorf("what the server made is not its folder's owner's: %v, %v", info, err)

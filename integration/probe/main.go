@@ -43,6 +43,7 @@ func run(args []string, stdout, stderr io.Writer) error {
 	control := fl.Bool("control", false, "as root: run with every privilege inside throwaway namespaces")
 	anyway := fl.Bool("anyway", false, "run as root although the machine's own processes are in sight")
 	inside := fl.Bool("inside-control", false, "internal: the second half of -control")
+	handed := fl.Bool("handed", false, "receive a folder of the host's over stdin, and try what Landlock is to refuse")
 	noop := fl.Bool("noop", false, "internal: exit at once")
 	if err := fl.Parse(args); err != nil {
 		return err
@@ -50,6 +51,8 @@ func run(args []string, stdout, stderr io.Writer) error {
 	switch {
 	case *noop:
 		return nil
+	case *handed:
+		return runHanded(stdout)
 	case *control:
 		return runControl(args, stdout, stderr)
 	}

@@ -18,7 +18,7 @@ import (
 // suites are the tests that run inside, by package. They are those where the kind
 // of control groups or the kernel matters, and short enough under emulation.
 var suites = []struct{ pkg, tests string }{
-	{"integration/containment", "TestProbe/go|TestLimitsBite|TestOnlyLoopback|TestImageConfigGivesNoRights"},
+	{"integration/containment", "TestProbe/go|TestLandlockIsASecondFence|TestLimitsBite|TestOnlyLoopback|TestImageConfigGivesNoRights"},
 	{"integration/crash", "TestKillWithoutDaemon|TestHundredStartsAndKills"},
 	{"netpolicy/nft", "TestEveryConnectionArrives|TestOwnLoopback|TestTheRestIsRefusedAndSeen|TestNoRulesNoWay"},
 }

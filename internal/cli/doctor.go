@@ -20,6 +20,7 @@ import (
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/internal/control"
 	"github.com/mcprun/mcprun/runtime/cgroup"
+	"github.com/mcprun/mcprun/runtime/landlock"
 )
 
 // finding is one thing that mcprun needs.
@@ -90,8 +91,20 @@ func (a *App) examineHost() []finding {
 		overlay(),
 		idmap(a.dirs.Data),
 		pidfd(),
+		secondFence(),
 	}
 	return out
+}
+
+// secondFence says whether the kernel has Landlock. Servers start without it.
+func secondFence() finding {
+	f := finding{Need: "Landlock, a second fence on files", OK: true}
+	if v, err := landlock.ABI(); err != nil {
+		f.Have = "not there, servers start without it: " + err.Error()
+	} else {
+		f.Have = landlock.Version(v)
+	}
+	return f
 }
 
 func (a *App) daemonAnswers() bool {

@@ -90,6 +90,12 @@ func (a *App) showInspection(w io.Writer, in *control.Inspection) {
 		row("credential", "%s", c)
 	}
 	row("seccomp", "profile %s: %d system calls allowed, %d filter instructions", in.Profile, in.Syscalls, in.Filter)
+	if in.Landlock != "" {
+		row("landlock", "%s", in.Landlock)
+	}
+	for _, e := range in.Enclosure {
+		row("landlock", "%s", e)
+	}
 	row("capabilities", "none; no_new_privs; read-only root")
 	for _, k := range slices.Sorted(maps.Keys(in.Resources)) {
 		row("limit", "%s %s", k, in.Resources[k])

@@ -190,8 +190,9 @@ type ServerStatus struct {
 	Labels   []mcprun.Label    `json:"labels,omitzero"`
 	Image    mcprun.Digest     `json:"image,omitzero"`
 	Profile  string            `json:"profile,omitzero"`
-	Tools    int               `json:"tools"`    // shown to clients
-	Withheld int               `json:"withheld"` // pinned or offered, and not shown
+	Landlock string            `json:"landlock,omitzero"` // its version, or none: and why
+	Tools    int               `json:"tools"`             // shown to clients
+	Withheld int               `json:"withheld"`          // pinned or offered, and not shown
 	Clients  int               `json:"clients"`
 	InFlight int               `json:"inFlight"`
 	Crashes  int               `json:"crashes,omitzero"`                // that count now
@@ -208,6 +209,7 @@ type Inspection struct {
 	Cgroup    string            `json:"cgroup,omitzero"`
 	Syscalls  int               `json:"syscalls"`
 	Filter    int               `json:"filterInstructions"`
+	Enclosure []string          `json:"landlockRules,omitzero"` // what Landlock allows where
 	Resources map[string]string `json:"resources"`
 	Uses      []ContainerUse    `json:"uses,omitzero"`   // of these, while it runs
 	Denied    []DeniedCall      `json:"denied,omitzero"` // system calls that the profile refused

@@ -457,6 +457,7 @@ func (d *Daemon) inspect(c *control.Call) (*control.Result, error) {
 		in.HostIDs = fmt.Sprintf("%d-%d", run.inst.IDBase, run.inst.IDBase+65535)
 		in.Policy = d.toolPolicies(s, run)
 		in.Uses = uses(run)
+		in.Enclosure = run.inst.Landlock.Lines()
 		if changed := changedNow(def, run); changed != "" {
 			in.Notes = append(in.Notes, changed)
 		}

@@ -126,7 +126,7 @@ func (s *server) status() control.ServerStatus {
 		}
 	}
 	if run != nil {
-		st.Instance, st.Pid = run.inst.ID, run.inst.Pid()
+		st.Instance, st.Pid, st.Landlock = run.inst.ID, run.inst.Pid(), run.inst.LandlockState()
 		if p := run.life.Policy(); p != nil {
 			st.Tools = len(p.Listed())
 			st.Withheld = len(p.Summary()) - st.Tools

@@ -10,10 +10,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/mcprun/mcprun/runtime/landlock"
 )
 
 // Need ends the test when a feature is missing: a failure where it is promised,
-// else a skip that says what to do. Features: root, containerd, images, qemu, netfilter, chromium, gvisor, vault.
+// else a skip that says what to do. Features: root, containerd, images, qemu, netfilter, chromium, gvisor, landlock, vault.
 func Need(t testing.TB, features ...string) {
 	t.Helper()
 	promised := strings.Split(os.Getenv("MCPRUN_TEST_PROMISES"), ",")
@@ -58,6 +60,11 @@ func missing(f string) string {
 				return "hack/deps.sh test (no " + p + ")"
 			}
 		}
+	case "landlock":
+		if _, err := landlock.ABI(); err != nil {
+			return "a kernel with Landlock: " + err.Error()
+		}
+		return missing("root")
 	case "gvisor":
 		return notAll("make setup-gvisor", "runsc", "mcprun-runsc")
 	case "vault":
