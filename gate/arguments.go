@@ -26,6 +26,7 @@ type Grant struct {
 
 	least    mcprun.Risk // what the operator's ceilings demand, where demanded says why
 	demanded string
+	behind   string // why the server may have no tool of class high; "" if it may
 }
 
 // maxValues bounds how many values one check is given: more are generated, and a

@@ -33,6 +33,10 @@ func TestCeilingsRaise(t *testing.T) {
 		{`risk: {default: medium}`, "read_note", "allow medium risk.medium", "raised: policy.yaml demands medium of every tool", true},
 		{`risk: {default: medium}`, "send", "hold high risk.high", "send is high risk: a human must approve it", false},
 		{`risk: {tools: [{name: "*delete*", risk: block}]}`, "delete_note", "deny block risk.block", "delete_note: policy.yaml demands block of tools named *delete*", false},
+		// A tool whose own words make it high is only known to be when the server runs.
+		{`minimum-isolation: {high: gvisor}`, "read_note", "allow low risk.low", "low risk", false},
+		{`minimum-isolation: {high: gvisor}`, "send", "deny block risk.block", "demands isolation: gvisor of servers with a tool of high risk, and this one has runc", false},
+		{"minimum-isolation: {high: gvisor}\nrisk: {tools: [{name: \"*delete*\", risk: high}]}", "delete_note", "deny block risk.block", "(policy.yaml demands high of tools named *delete*)", false},
 		{`risk: {default: block}`, "shut", "deny block risk.block", "server.yaml blocks shut", false},
 	} {
 		c, err := manifest.ParseCeilings("policy.yaml", []byte("version: 1\n"+row.ceilings+"\n"))

@@ -38,6 +38,7 @@ func GrantsUnder(s *manifest.Server, c *manifest.Ceilings) map[mcprun.ToolName]G
 	out := Grants(s)
 	for name, g := range out {
 		g.least, g.demanded = c.Least(s.Name, name)
+		g.behind = c.WallOfHigh(s.Isolation)
 		out[name] = g
 	}
 	return out

@@ -98,7 +98,7 @@ func newEntry(pinned lock.Tool, grant Grant, granted bool, alike string) entry {
 		propose, _ := Propose(pinned.Definition)
 		e.hint = fmt.Sprintf("add to server.yaml:\ntools:\n  %s: {risk: %s}", pinned.Name, propose)
 	default:
-		e.tool, e.shown = tool.unless(grant).under(grant), e.pinned.Definition
+		e.tool, e.shown = tool.unless(grant).under(grant).behind(grant), e.pinned.Definition
 		if grant.Justify {
 			if e.shown, err = withJustification(e.pinned.Definition, tool.definition); err != nil {
 				e.withhold(RuleWithheld, fmt.Sprintf("%s is withheld: %v", pinned.Name, err), "take justification out of server.yaml, or set risk: high")
@@ -141,6 +141,19 @@ func (t *Tool) under(g Grant) *Tool {
 	raised := *t
 	raised.Risk, raised.raised = g.least, g.demanded
 	return &raised
+}
+
+// behind blocks a tool that is high where the server's isolation is too little for one.
+func (t *Tool) behind(g Grant) *Tool {
+	if g.behind == "" || t.Risk != mcprun.High {
+		return t
+	}
+	blocked := *t
+	blocked.Risk, blocked.raised = mcprun.Block, g.behind
+	if t.raised != "" {
+		blocked.raised += " (" + t.raised + ")"
+	}
+	return &blocked
 }
 
 // blocked says who blocks a tool.

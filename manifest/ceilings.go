@@ -3,6 +3,7 @@ package manifest
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,6 +34,7 @@ type Ceilings struct {
 	Credentials CredentialCeilings
 	Approval    Approval
 	Revive      Revive
+	Isolation   IsolationFloors
 	Kill        []detect.Rule // switches that are thrown by themselves
 
 	lines map[string]int // where in the file the keys stand that it has
@@ -121,6 +123,15 @@ type Revive struct {
 	Approvers int // how many different operators must say yes
 }
 
+// IsolationFloors say behind which wall servers run at least. The zero value demands
+// none beyond a container: what may not run at all is not said here.
+type IsolationFloors struct {
+	All       Isolation // every server
+	High      Isolation // servers that have a tool of class high
+	Untrusted Isolation // servers whose image is not in Trusted; an archive on disk never is
+	Trusted   []ImageRange
+}
+
 // Webhook is where the daemon says that a call waits: one of URL and Source is set,
 // or none.
 type Webhook struct {
@@ -184,6 +195,38 @@ func DefaultCeilings() *Ceilings {
 // SourceKinds names the kinds of sources that a credential can have.
 func SourceKinds() []string {
 	return []string{"env", "file", "age", "exec", "vault", "oauth", "exchange"}
+}
+
+// Wall is the isolation that a server has at least, by what its server.yaml says, and
+// which key of policy.yaml demands it; "" where none does.
+func (c *Ceilings) Wall(s *Server) (least Isolation, key string) {
+	demand := func(i Isolation, by string) {
+		if i > least {
+			least, key = i, by
+		}
+	}
+	f := c.Isolation
+	demand(f.All, "minimum-isolation.all")
+	if !slices.ContainsFunc(f.Trusted, func(r ImageRange) bool { return r.Has(s.Image) }) {
+		demand(f.Untrusted, "minimum-isolation.untrusted")
+	}
+	for name, t := range s.Tools {
+		class, _ := c.Least(s.Name, name)
+		if t.Risk != mcprun.Block && mcprun.Stricter(class, t.Risk) <= mcprun.High {
+			demand(f.High, "minimum-isolation.high")
+		}
+	}
+	return least, key
+}
+
+// WallOfHigh is why a tool that is high, whatever made it so, cannot be called of a
+// server behind such a wall; "" if it can. What a tool says of itself is not known
+// before it runs, so that Wall cannot say it.
+func (c *Ceilings) WallOfHigh(i Isolation) string {
+	if c == nil || i >= c.Isolation.High {
+		return ""
+	}
+	return "policy.yaml demands isolation: " + c.Isolation.High.String() + " of servers with a tool of high risk, and this one has " + i.String() + "; write it into server.yaml, lock and start it"
 }
 
 // Least is the class that a tool has at least, and which line of policy.yaml demands

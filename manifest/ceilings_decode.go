@@ -57,6 +57,7 @@ func decodeCeilings(root node, r *report) *Ceilings {
 	secrets.bool("in-container", &c.Credentials.InContainer)
 	decodeApproval(o.object("approval"), &c.Approval)
 	decodePeople(o.object("revive"), "approvers", &c.Revive.Approvers)
+	decodeIsolationFloors(o, &c.Isolation)
 	c.Kill = decodeKills(o)
 	return c
 }
@@ -82,6 +83,20 @@ func decodeOwnProfiles(o object, dst *OwnProfiles) {
 		}
 		o.r.fail(path, p.fix, "%s", p.what)
 	}
+}
+
+// decodeIsolationFloors reads one word for all servers, or a mapping.
+func decodeIsolationFloors(o object, dst *IsolationFloors) {
+	const key = "minimum-isolation"
+	if n, ok := o.fields[key]; ok && n.kind == scalarKind {
+		decodeWall(o, key, &dst.All)
+		return
+	}
+	m := o.object(key)
+	decodeWall(m, "all", &dst.All)
+	decodeWall(m, "high", &dst.High)
+	decodeWall(m, "untrusted", &dst.Untrusted)
+	dst.Trusted = each(m, "trusted", "ghcr.io/acme", parsed(rangeForm, ParseImageRange))
 }
 
 func decodeImageCeilings(o object, dst *ImageCeilings) {

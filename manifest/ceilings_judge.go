@@ -46,6 +46,7 @@ func (c *Ceilings) Check(s *Server, dir string, own *profiles.Profile) []Violati
 	v := violations{c: c}
 	v.image(s.Image)
 	v.profile(s, own)
+	v.isolation(s)
 	v.resources(s)
 	v.files(s.Files, dir)
 	v.grants(s.Grants)
@@ -81,6 +82,17 @@ func (v *violations) image(i Image) {
 	case v.c.Images.Any:
 	case !slices.ContainsFunc(v.c.Images.Allow, func(r ImageRange) bool { return r.Has(i) }):
 		v.add("image", "images.allow", accepted(listed(v.c.Images.Allow)), "%s is not among the images that may run", show(i.Ref))
+	}
+}
+
+func (v *violations) isolation(s *Server) {
+	if least, key := v.c.Wall(s); s.Isolation < least {
+		ceiling := key
+		if v.c.lines[key] == 0 { // written as one word for all
+			ceiling = "minimum-isolation"
+		}
+		why := map[string]string{"minimum-isolation.high": ", and it has a tool of high risk", "minimum-isolation.untrusted": ", and its image is not among those that are trusted"}[key]
+		v.add("isolation", ceiling, "write isolation: "+least.String()+" (make setup-gvisor builds it)", "it is %s%s", s.Isolation, why)
 	}
 }
 

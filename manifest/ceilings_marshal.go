@@ -84,6 +84,9 @@ func (c *Ceilings) text() string {
 	line("credentials: {sources: [%s], in-container: %t}", quoteAll(c.Credentials.Sources), c.Credentials.InContainer)
 	c.Approval.write(line)
 	line("revive: {approvers: %d}", c.Revive.Approvers)
+	if f := c.Isolation; f.All != Runc || f.High != Runc || f.Untrusted != Runc || len(f.Trusted) > 0 {
+		line("minimum-isolation: {all: %s, high: %s, untrusted: %s, trusted: %s}", f.All, f.High, f.Untrusted, texts(f.Trusted))
+	}
 	marshalKills(c.Kill, line)
 	return b.String()
 }

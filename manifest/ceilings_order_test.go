@@ -75,7 +75,7 @@ func tighten(r *rand.Rand, c *manifest.Ceilings, s *manifest.Server) {
 		return p, z
 	}
 	floor := manifest.RiskFloor{Name: []manifest.Glob{"*", "*a*", "a*"}[r.IntN(3)], Risk: mcprun.Risk(r.IntN(3))}
-	switch r.IntN(16) {
+	switch r.IntN(19) {
 	case 0:
 		allow := []manifest.ImageRange{{Name: "registry.example"}, {Name: "localhost"}, {Digest: s.Image.Digest}}
 		if c.Images.Any {
@@ -120,6 +120,16 @@ func tighten(r *rand.Rand, c *manifest.Ceilings, s *manifest.Server) {
 		c.Limits.Pids, c.Limits.Tmp, c.Limits.MilliCPU = c.Limits.Pids/2, c.Limits.Tmp/2, c.Limits.MilliCPU/2
 	case 13:
 		c.Grants.Sampling, c.Grants.Roots = false, c.Grants.Roots && r.IntN(2) == 0
+	case 16:
+		c.Isolation.All = manifest.GVisor
+	case 17:
+		c.Isolation.High = manifest.GVisor
+	case 18:
+		if c.Isolation.Untrusted == manifest.Runc {
+			c.Isolation.Untrusted, c.Isolation.Trusted = manifest.GVisor, []manifest.ImageRange{{Name: "registry.example"}, {Name: "localhost"}}
+		} else if len(c.Isolation.Trusted) > 0 {
+			c.Isolation.Trusted = c.Isolation.Trusted[1:]
+		}
 	case 14:
 		if len(c.Profiles) > 1 {
 			c.Profiles = c.Profiles[1:]

@@ -74,5 +74,10 @@ func baseCeilingKeys() []key {
 		{"approval.webhook.arguments", "true or false", "false", "", "whether it is told why a call waits, and the beginning of each argument; they may hold what is nobody else's business"},
 		{"revive", "mapping", "one operator", "", "who may take back a kill switch"},
 		{"revive.approvers", "number", "1", between(1, MaxApprovers), "how many different operators must say yes, each with a reason"},
+		{"minimum-isolation", "runc, gvisor or mapping", "runc", "one word is for all servers", "behind which [wall](isolation.md) servers run at least"},
+		{"minimum-isolation.all", "text", "runc", "runc or gvisor", "every server"},
+		{"minimum-isolation.high", "text", "runc", "runc or gvisor", "servers with a tool of class high; a tool that is raised to it when the server runs cannot be called"},
+		{"minimum-isolation.untrusted", "text", "runc", "runc or gvisor", "servers whose image is not in minimum-isolation.trusted; an archive on disk never is"},
+		{"minimum-isolation.trusted", "list of text", "none", rangeForm, "images that need no more than others"},
 	}
 }

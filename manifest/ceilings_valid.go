@@ -19,7 +19,7 @@ func (c *Ceilings) Validate() error {
 
 func checkCeilings(c *Ceilings, r *report) {
 	for _, check := range []func(*Ceilings, *report){
-		checkCeilingLists, checkCeilingPaths, checkFloors, checkCeilingLimits, checkApproval, checkWebhook, checkRevive, checkCommonKills,
+		checkCeilingLists, checkCeilingPaths, checkFloors, checkCeilingLimits, checkApproval, checkWebhook, checkRevive, checkIsolationFloors, checkCommonKills,
 	} {
 		check(c, r)
 	}
@@ -45,6 +45,7 @@ func checkCeilingLists(c *Ceilings, r *report) {
 		who = append(who, string(p))
 	}
 	bounded(r, "approval.approvers", who)
+	bounded(r, "minimum-isolation.trusted", listed(c.Isolation.Trusted))
 }
 
 // listed is a list as text.
@@ -201,4 +202,12 @@ func (c *Ceilings) lineOf(key string) int {
 		}
 	}
 	return 0
+}
+
+// checkIsolationFloors: a list of what is trusted that no other line asks about would
+// look like a fence.
+func checkIsolationFloors(c *Ceilings, r *report) {
+	if f := c.Isolation; len(f.Trusted) > 0 && f.Untrusted == Runc {
+		r.fail("minimum-isolation.trusted", "write untrusted: gvisor beside it", "says what is trusted, and nothing is demanded of what is not")
+	}
 }

@@ -64,17 +64,20 @@ func decodeFixed(o object, name, only string) {
 
 // decodeIsolation says why virtual machines are not there: no socket of the host can be
 // reached from one through a folder.
-func decodeIsolation(o object, dst *Isolation) {
+func decodeIsolation(o object, dst *Isolation) { decodeWall(o, "isolation", dst) }
+
+func decodeWall(o object, key string, dst *Isolation) {
 	var text string
-	o.text("isolation", "gvisor", &text)
+	o.text(key, "gvisor", &text)
+	path := join(o.path, key)
 	switch i := slices.Index(isolationWords, text); {
 	case text == "":
 	case i >= 0:
 		*dst = Isolation(i)
 	case strings.HasPrefix(text, "kata"):
-		o.r.fail("isolation", "write gvisor, which needs no virtual machine", "%s is not supported: a virtual machine cannot reach the socket by which the daemon speaks with a server", show(text))
+		o.r.fail(path, "write gvisor, which needs no virtual machine", "%s is not supported: a virtual machine cannot reach the socket by which the daemon speaks with a server", show(text))
 	default:
-		o.r.fail("isolation", "write "+oneOf(isolationWords), "%s is not known", show(text))
+		o.r.fail(path, "write "+oneOf(isolationWords), "%s is not known", show(text))
 	}
 }
 

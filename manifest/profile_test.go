@@ -245,3 +245,45 @@ func TestOwnProfileCeilings(t *testing.T) {
 		}
 	}
 }
+
+// TestMinimumIsolation: each demand on the wall refuses what is behind less, and nothing
+// else.
+func TestMinimumIsolation(t *testing.T) {
+	const image = "image: ghcr.io/acme/files@sha256:abababababababababababababababababababababababababababababababab\n"
+	for _, row := range []struct{ server, ceilings, want string }{
+		{"", "minimum-isolation: runc", ""},
+		{"", "minimum-isolation: gvisor", "policy.yaml:2 (minimum-isolation); write isolation: gvisor"},
+		{"isolation: gvisor", "minimum-isolation: gvisor", ""},
+		{"", "minimum-isolation: {all: gvisor}", "policy.yaml:2 (minimum-isolation.all)"},
+		{"", "minimum-isolation: {high: gvisor}", ""},
+		{"tools: {send: {risk: medium}, shut: {risk: block}}", "minimum-isolation: {high: gvisor}", ""},
+		{"tools: {send: {risk: high}}", "minimum-isolation: {high: gvisor}", "it is runc, and it has a tool of high risk"},
+		{"tools: {send: {risk: low}}", "minimum-isolation: {high: gvisor}\nrisk: {default: high}", "it has a tool of high risk"},
+		{"isolation: gvisor\ntools: {send: {risk: high}}", "minimum-isolation: {high: gvisor}", ""},
+		{"", "minimum-isolation: {untrusted: gvisor, trusted: [ghcr.io/acme]}", ""},
+		{"", "minimum-isolation: {untrusted: gvisor, trusted: [ghcr.io/other]}", "its image is not among those that are trusted"},
+		{"", "minimum-isolation: {untrusted: gvisor}", "its image is not among those that are trusted"},
+	} {
+		s, err := manifest.Parse("server.yaml", []byte("version: 1\nname: x\n"+image+row.server+"\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, v := range ceilings(t, row.ceilings).Check(s, at, nil) {
+			got = append(got, v.String())
+		}
+		if row.want == "" && len(got) > 0 || row.want != "" && (len(got) != 1 || !strings.Contains(got[0], row.want)) {
+			t.Errorf("%s under %s: %q, want one with %q", row.server, row.ceilings, got, row.want)
+		}
+	}
+	archive := serverOf(t, "")
+	archive.Image = manifest.Image{Path: "a.tar"}
+	if v := ceilings(t, "minimum-isolation: {untrusted: gvisor, trusted: [ghcr.io]}").Check(archive, at, nil); len(v) != 1 {
+		t.Errorf("an archive on disk is trusted: %v", v)
+	}
+	for text, want := range map[string]string{"minimum-isolation: kata": "virtual machine", "minimum-isolation: {high: strong}": "write runc or gvisor", "minimum-isolation: {trusted: [ghcr.io/acme]}": "write untrusted: gvisor"} {
+		if _, err := manifest.ParseCeilings("policy.yaml", []byte("version: 1\n"+text+"\n")); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}
