@@ -181,6 +181,11 @@ func (t *containerdTask) start(ctx context.Context) error {
 	return nil
 }
 
+// pause and resume are for containers whose runtime holds them by itself.
+func (t *containerdTask) pause(ctx context.Context) error { return t.task.Pause(t.c.ctx(ctx)) }
+
+func (t *containerdTask) resume(ctx context.Context) error { return t.task.Resume(t.c.ctx(ctx)) }
+
 // remove deletes task, container and snapshot. What is already gone is fine.
 func (t *containerdTask) remove(ctx context.Context) error {
 	ctx = t.c.ctx(ctx)

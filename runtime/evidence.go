@@ -41,7 +41,7 @@ func (i *Instance) Look(ctx context.Context) *Evidence {
 	if err := i.openTrees(e); err != nil { // first of all, as they are gone with the processes
 		e.note("its files: %v", err)
 	}
-	if err := i.Freeze(); err != nil {
+	if err := i.frozenOrder(i.freezeTasks); err != nil {
 		e.note("its processes did not stand still: %v", err)
 	}
 	var left int

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"sync"
 
-	"github.com/mcprun/mcprun/runtime/cgroup"
+	"github.com/mcprun/mcprun/manifest"
 )
 
 // ErrKilled means that the instance is being killed, and is for nothing else any more.
@@ -30,16 +30,24 @@ func (f freezer) end() { f.once.Do(func() { close(f.killed) }) }
 // server's connections stay; it reads nothing. It may be called again, and fails with
 // none held where some process does not stand still within two seconds.
 func (i *Instance) Freeze() error {
-	return i.frozenOrder(func() error { return i.rt.cgroups.Freeze(i.cgroup, i.freezer.killed) })
+	if i.isolation == manifest.GVisor {
+		return i.frozenOrder(i.pauseSandbox)
+	}
+	return i.frozenOrder(i.freezeTasks)
 }
+
+// freezeTasks holds what the host has of a container. A sandbox of gVisor can do
+// nothing any more after that but be killed: the freezer takes from its processes the calls
+// that they wait in, by which its kernel drives them.
+func (i *Instance) freezeTasks() error { return i.rt.cgroups.Freeze(i.cgroup, i.freezer.killed) }
 
 // Thaw lets the processes go on. It may be called again.
 func (i *Instance) Thaw() error {
+	if i.isolation == manifest.GVisor {
+		return i.frozenOrder(i.resumeSandbox)
+	}
 	return i.frozenOrder(func() error { return i.rt.cgroups.Thaw(i.cgroup) })
 }
-
-// Frozen reports whether every process of the container stands still.
-func (i *Instance) Frozen() bool { return i.rt.cgroups.Frozen(i.cgroup) }
 
 func (i *Instance) frozenOrder(do func() error) error {
 	select {
@@ -54,7 +62,7 @@ func (i *Instance) frozenOrder(do func() error) error {
 	default:
 	}
 	err := do()
-	if errors.Is(err, cgroup.ErrNotFrozen) {
+	if err != nil {
 		select {
 		case <-i.freezer.killed:
 			return ErrKilled

@@ -130,6 +130,54 @@ func (i *Instance) ask(ctx context.Context) {
 	i.task.signal(ctx, unix.SIGTERM)
 }
 
+// pauseDeadline bounds the wait for gVisor's kernel to have all of the server's
+// threads stand still, which takes it and the programs in between some ten milliseconds.
+const pauseDeadline = 5 * time.Second
+
+// pauseSandbox has the server's own kernel hold it. Unlike the freezer it is no hold on
+// that kernel itself, which the server would have to have broken.
+func (i *Instance) pauseSandbox() error {
+	if i.paused.Load() {
+		return nil
+	}
+	ctx, cancel := i.untilKilled()
+	defer cancel()
+	if err := i.task.pause(ctx); err != nil {
+		after, cancel := i.untilKilled() // it may have been paused, and the answer be late
+		defer cancel()
+		return fmt.Errorf("having gVisor pause it: %w", errors.Join(err, i.task.resume(after)))
+	}
+	i.paused.Store(true)
+	return nil
+}
+
+func (i *Instance) resumeSandbox() error {
+	if !i.paused.Load() {
+		return nil
+	}
+	ctx, cancel := i.untilKilled()
+	defer cancel()
+	if err := i.task.resume(ctx); err != nil {
+		return fmt.Errorf("having gVisor resume it: %w", err)
+	}
+	i.paused.Store(false)
+	return nil
+}
+
+// untilKilled ends with a kill, which nothing holds up.
+func (i *Instance) untilKilled() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(context.Background(), pauseDeadline)
+	go func() {
+		defer cancel()
+		select {
+		case <-i.freezer.killed:
+		case <-i.done:
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
+
 // isStarter reports whether a program is one that makes containers.
 func isStarter(name string) bool {
 	return slices.Contains([]string{"runc", "mcprun-runsc", "runsc"}, name)

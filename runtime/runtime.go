@@ -22,6 +22,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -169,7 +170,8 @@ type Instance struct {
 	pid            int
 	pidfd          int
 	isolation      manifest.Isolation
-	gofer, goferfd int // of gVisor alone
+	gofer, goferfd int         // of gVisor alone, as is paused
+	paused         atomic.Bool // by gVisor's own kernel
 	task           *containerdTask
 	done           chan struct{}
 	once           sync.Once

@@ -154,6 +154,14 @@ func (c Hierarchies) Processes(path string) []int {
 	return out
 }
 
+// killEach kills what the v2 hierarchy alone cannot be told to: a runtime may have put a
+// process into the others only, when it was ended in the middle of making a container.
+func (c Hierarchies) killEach(left []int) {
+	for _, pid := range left {
+		unix.Kill(pid, unix.SIGKILL) // what it did not end is still listed the next time
+	}
+}
+
 // KillAll kills below path until nothing is left there or the deadline is over.
 func (c Hierarchies) KillAll(path string, deadline time.Duration) error {
 	end := time.Now().Add(deadline)
@@ -164,6 +172,9 @@ func (c Hierarchies) KillAll(path string, deadline time.Duration) error {
 		left := c.Processes(path)
 		if len(left) == 0 {
 			return nil
+		}
+		if c.v2 != "" {
+			c.killEach(left)
 		}
 		if time.Now().After(end) {
 			return fmt.Errorf("%d processes are still there after %v, the first is %d", len(left), deadline, left[0])
