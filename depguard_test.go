@@ -2,6 +2,7 @@ package mcprun_test
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -95,4 +96,31 @@ func directRequirements(mod string) []string {
 		}
 	}
 	return out
+}
+
+// Plan.Enclose can leave Landlock out: only tests may set it.
+func TestNoProgramAltersTheEnclosure(t *testing.T) {
+	byFolder, _ := imports(t)
+	seen := 0
+	for dir := range byFolder {
+		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			raw, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch sets := strings.Contains(string(raw), ".Enclose = ") || strings.Contains(string(raw), "Enclose: "); {
+			case sets && (isForTests(dir) || strings.HasSuffix(file, "_test.go")):
+				seen++
+			case sets:
+				t.Errorf("%s sets Enclose", file)
+			}
+		}
+	}
+	if seen == 0 {
+		t.Error("the walk does not see who sets it")
+	}
 }
