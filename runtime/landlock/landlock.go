@@ -3,8 +3,8 @@
 // fence: it holds what the mounts, the devices and the network namespace hold, by other
 // code of the kernel, and a little more.
 //
-// It allows and never takes away: a folder granted for reading inside one granted for
-// writing is held by its mount alone. It does not see what was opened before, nor stat,
+// It allows and never takes away: as all of the image may be executed, what is mounted
+// noexec below it is held by its mount alone. It does not see what was opened before, nor stat,
 // chmod, flock and the like, nor the connections to sockets that have a path.
 //
 // Rules are made here and carried out by mcprun-init, which imports nothing of ours.
