@@ -149,7 +149,7 @@ var levels = map[string]int{
 	"lock": 1, "approval": 2, "approval/passkey": 2, "approval/factors": 2, "gate/argument": 1, "gate/argument/paths": 1, "gate/argument/urls": 1, "gate/argument/words": 1, "gate/argument/command": 1, "gate/argument/sql": 1, "gate/when": 1, "gate/risk": 1, "internal/known": 1, "gate/result": 2, "manifest": 2, "gate": 2, "gate/starter": 3,
 	"netpolicy/netns": 3, "netpolicy/nft": 3, "netpolicy/dns": 3, "netpolicy/egress": 3,
 	"internal/mcpwire": 3, "internal/upstream": 3, "runtime": 3, "internal/policyfile": 3, "internal/notify": 3,
-	"internal/control": 4, "internal/front": 4, "internal/policytest": 4, "internal/web": 4, "internal/drill": 4, "internal/web/view": 3, "internal/decided": 3,
+	"internal/control": 4, "internal/front": 4, "internal/policytest": 4, "internal/web": 4, "internal/drill": 4, "internal/web/view": 3, "internal/decided": 3, "internal/tighten": 3,
 	"internal/cli/quick": 5, "internal/daemon": 5, "internal/cli": 5,
 	"cmd/mcprun": 6, "cmd/mcprun-cli": 6, "cmd/mcprund": 6, "cmd/mcprun-init": 6, "cmd/mcprun-runsc": 6, "cmd/mcprun-decoy": 6,
 }

@@ -3,6 +3,8 @@ package egress
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -240,7 +242,7 @@ func TestWhatIsSeen(t *testing.T) {
 	w := newWorld(t)
 	w.lab.HTTPS(public+":443", "api.example.com")
 	w.lab.DNS.Names(map[string][]string{"api.example.com": {public}})
-	w.up("net", trusting+"egress:\n  - {host: api.example.com}\n")
+	w.up("net", trusting+"egress:\n  - {host: api.example.com}\n  - {host: idle.example.com}\n")
 	w.allowed(w.try("net", "get", "https://api.example.com/echo"), "control")
 	w.try("net", "get", "https://evil.example.org/")
 	var opened, closed record
@@ -282,5 +284,34 @@ func TestWhatIsSeen(t *testing.T) {
 	}
 	if !seen["api.example.com:443 true "] || !seen["evil.example.org:0 false host"] {
 		t.Errorf("destinations: %v", seen)
+	}
+	t.Run("tighten", func(t *testing.T) { tightens(t, w) })
+}
+
+// tightens holds what is proposed to what the server has done: while it runs, and once
+// only the record knows of it.
+func tightens(t *testing.T, w *world) {
+	before, err := os.ReadFile(filepath.Join(w.d.Dir, "net.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, when := range []string{"running", "stopped"} {
+		said := w.d.Must("profile", "tighten", "net")
+		for _, want := range []string{"1 start, ", "can change: pids: 256: at most ", "can go: egress to idle.example.com:443: never connected to\n-   - {host: idle.example.com}\n", "those that profile node allows are not in the record. To see which it makes: mcprun learn"} {
+			if !strings.Contains(said, want) {
+				t.Errorf("%s: no %q in\n%s", when, want, said)
+			}
+		}
+		for _, not := range []string{"api.example.com", "run_command"} { // the control: they were used
+			if strings.Contains(said, not) {
+				t.Errorf("%s: %q is in\n%s", when, not, said)
+			}
+		}
+		if when == "running" {
+			w.d.Must("stop", "net")
+		}
+	}
+	if after, err := os.ReadFile(filepath.Join(w.d.Dir, "net.yaml")); err != nil || string(after) != string(before) {
+		t.Errorf("server.yaml was changed: %v", err)
 	}
 }

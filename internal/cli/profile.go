@@ -22,7 +22,7 @@ import (
 
 func (a *App) profileCommand() *cobra.Command {
 	c := &cobra.Command{Use: "profile", Short: "which system calls servers may make: read, explain, compare and check profiles"}
-	c.AddCommand(a.profileListCommand(), a.profileShowCommand(), a.profileExplainCommand(), a.profileDiffCommand(), a.profileCheckCommand(), a.profileTestCommand(), a.denialsCommand())
+	c.AddCommand(a.profileListCommand(), a.profileShowCommand(), a.profileExplainCommand(), a.profileDiffCommand(), a.profileCheckCommand(), a.profileTestCommand(), a.denialsCommand(), a.profileTightenCommand())
 	return c
 }
 

@@ -245,6 +245,7 @@ type ContainerUse struct {
 	Peak  string `json:"peak"`
 	Max   string `json:"max"`
 	Hits  int64  `json:"hits"` // processes that were ended or refused for it
+	High  int64  `json:"high"` // Peak as a number: bytes, or processes and threads
 }
 
 // ToolPolicy is what would happen to a call of one tool.

@@ -3,11 +3,13 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/audit"
 	"github.com/mcprun/mcprun/internal/failpoint"
 	"github.com/mcprun/mcprun/internal/front"
+	"github.com/mcprun/mcprun/internal/tighten"
 )
 
 // end brings one life to its end, whatever started it: calls in flight get
@@ -40,7 +42,7 @@ func (d *Daemon) end(s *server, run *running, cause error) {
 			d.opts.Log.Error("refused system calls are still being answered", "instance", run.inst.ID)
 		}
 		s.flushRefused(run)
-		rec := &audit.Record{Type: audit.TypeStop, Server: s.name, Instance: run.inst.ID, Outcome: "ended", Reason: cause.Error()}
+		rec := &audit.Record{Type: audit.TypeStop, Server: s.name, Instance: run.inst.ID, Outcome: "ended", Reason: cause.Error(), Detail: peaksOf(run)}
 		words := s.lastWords()
 		s.mu.Lock()
 		if s.run == run {
@@ -55,6 +57,18 @@ func (d *Daemon) end(s *server, run *running, cause error) {
 		close(run.done)
 	})
 	<-run.done
+}
+
+// peaksOf is what a life used at most, as far as the kernel told, for whoever proposes
+// tighter limits.
+func peaksOf(run *running) map[string]string {
+	u, d := run.inst.Use(), map[string]string{}
+	for k, v := range map[string]int64{tighten.DetailMemoryPeak: u.MemoryPeak, tighten.DetailPidsPeak: u.PidsPeak} {
+		if v > 0 {
+			d[k] = fmt.Sprint(v)
+		}
+	}
+	return d
 }
 
 func (s *server) lastWords() string {

@@ -190,7 +190,7 @@ const goneAfter = 2 * time.Second
 func uses(run *running) []control.ContainerUse {
 	u, r := run.inst.Use(), run.resources()
 	return []control.ContainerUse{
-		{Limit: "memory", Now: manifest.Size(u.Memory >> 20 << 20), Peak: manifest.Size(u.MemoryPeak >> 20 << 20), Max: manifest.Size(r.Memory), Hits: u.OOMKills},
-		{Limit: "pids", Now: fmt.Sprint(u.Pids), Peak: fmt.Sprint(u.PidsPeak), Max: fmt.Sprint(r.Pids), Hits: u.PidsHits},
+		{Limit: "memory", Now: manifest.Size(u.Memory >> 20 << 20), Peak: manifest.Size(u.MemoryPeak >> 20 << 20), Max: manifest.Size(r.Memory), Hits: u.OOMKills, High: u.MemoryPeak},
+		{Limit: "pids", Now: fmt.Sprint(u.Pids), Peak: fmt.Sprint(u.PidsPeak), Max: fmt.Sprint(r.Pids), Hits: u.PidsHits, High: u.PidsPeak},
 	}
 }
