@@ -6,7 +6,7 @@ CONTAINERD_VERSION := $(shell go list -m -f '{{.Version}}' github.com/containerd
 RUNC_VERSION := $(shell go list -m -f '{{.Version}}' github.com/opencontainers/runc 2>/dev/null)
 OUR_LDFLAGS := -s -w -X main.version=$(VERSION)
 IMAGES := .cache/images/out
-SERVERS := everything filesystem memory git commands gosdk python busybox net java fetch playwright
+SERVERS := everything filesystem memory git commands gosdk python busybox net java fetch playwright postgres
 
 export MCPRUN_BIN := $(CURDIR)/$(BIN)
 export MCPRUN_IMAGES := $(CURDIR)/$(IMAGES)

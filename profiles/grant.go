@@ -143,14 +143,23 @@ func (r Rule) narrowedTo(args map[uint]Value) []Condition {
 	return out
 }
 
-// Merged puts conditions of one call together where they differ in the values of a single
-// argument, so that a profile has one line for them.
-func Merged(all [][]Condition) [][]Condition {
+// Merged puts conditions of a call together where they differ in the values of a single
+// argument, so that a profile has one line for them. Lines that can be had only apart stay
+// so: sockets for TCP and those for UDP, for instance.
+func Merged(call string, all [][]Condition) ([][]Condition, error) {
+	t, err := grantTable()
+	if err != nil {
+		return nil, err
+	}
+	return t.bounds[call].merged(all), nil
+}
+
+func (b bound) merged(all [][]Condition) [][]Condition {
 	var out [][]Condition
 next:
 	for _, where := range all {
 		for i, have := range out {
-			if joined, ok := join(have, where); ok {
+			if joined, ok := join(have, where); ok && b.refuses(joined) == "" {
 				out[i] = joined
 				continue next
 			}
@@ -158,7 +167,7 @@ next:
 		out = append(out, Rule{Where: where}.clone().Where)
 	}
 	if len(out) < len(all) {
-		return Merged(out)
+		return b.merged(out)
 	}
 	return out
 }

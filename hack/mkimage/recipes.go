@@ -159,6 +159,7 @@ func allRecipes() map[string]recipe {
 		java(commands, shell),
 		nodeServer("fetch", "mcp-server-fetch-typescript", "build/index.js"),
 		playwright(),
+		nodeServer("postgres", "@modelcontextprotocol/server-postgres", "dist/index.js"),
 		{
 			Name:    "gosdk",
 			Layers:  []layerSpec{skeleton(), {Name: "app", Go: "github.com/modelcontextprotocol/go-sdk/conformance/everything-server"}},

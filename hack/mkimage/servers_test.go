@@ -71,6 +71,7 @@ func TestImages(t *testing.T) {
 			{[]string{"/app/netclient", "tcp", "127.0.0.1:1"}, `"errno":"ECONNREFUSED"`, false},
 		}},
 		{"fetch", 4, "get_raw_text", nil},
+		{"postgres", 1, "query", nil},
 		{"playwright", 25, "browser_navigate", []program{
 			{[]string{"/usr/lib/chromium/chromium", "--version"}, "Chromium 1", false},
 		}},

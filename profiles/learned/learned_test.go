@@ -68,6 +68,28 @@ func TestProposeSaysWhatWasSeen(t *testing.T) {
 	}
 }
 
+// A server that was seen to look up a name and to connect had one line of both kinds of
+// sockets, which no profile can have: nothing could be learned from any server that goes out.
+func TestSocketsStayApart(t *testing.T) {
+	const inet, inet6, stream, dgram = 2, 10, 1, 2
+	w := NewWatch("amd64", nil)
+	for _, args := range [][6]uint64{{inet, stream}, {inet, dgram}, {inet6, dgram}, {inet6, stream}, {1, stream}, {1, dgram}} {
+		if g, err := w.Decide("socket", args, nil); err != nil || !g.OK {
+			t.Fatalf("%v: %+v, %v", args, g, err)
+		}
+	}
+	text := run(t, w).Propose("sockets")
+	for _, want := range []string{
+		"where: [{arg: family, any: [AF_INET, AF_INET6]}, {arg: type, any: [SOCK_STREAM]}, {arg: protocol, any: [unspecified]}]",
+		"where: [{arg: family, any: [AF_INET, AF_INET6]}, {arg: type, any: [SOCK_DGRAM]}, {arg: protocol, any: [unspecified]}]",
+		"where: [{arg: family, any: [AF_UNIX]}, {arg: type, any: [SOCK_STREAM, SOCK_DGRAM]}]",
+	} {
+		if strings.Count(text, want) != 1 {
+			t.Errorf("it does not say once %q:\n%s", want, text)
+		}
+	}
+}
+
 // What the operator's ceilings forbid is refused while a server is watched, too.
 func TestCeilingsHold(t *testing.T) {
 	var never []profiles.Forbidden

@@ -111,10 +111,14 @@ func (s Seen) plan() plan {
 			byReason[why[call].reason()] = append(byReason[why[call].reason()], call)
 			continue
 		}
-		for _, where := range profiles.Merged(judged[call]) {
+		lines, err := profiles.Merged(call, judged[call])
+		if err != nil {
+			continue // the tables are part of the program, and tested
+		}
+		for _, where := range lines {
 			line, err := profiles.AllowLine(call, where)
 			if err != nil {
-				continue // the table of names is part of the program, and tested
+				continue // so is the table of names
 			}
 			p.judged = append(p.judged, indent(strings.Replace(line, profiles.PlaceholderReason, fmt.Sprintf("%s # %s in all", quoted(why[call].reason()), times(p.counts[call])), 1)))
 		}
