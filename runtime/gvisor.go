@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	goruntime "runtime"
 	"slices"
 	"time"
 
@@ -41,6 +42,17 @@ func (r *Runtime) starter(i manifest.Isolation) (string, error) {
 		}
 	}
 	return filepath.Join(r.opts.Programs, name), nil
+}
+
+// canStart refuses a profile behind which gVisor would let nothing begin: under runc the
+// daemon lets the start of the server itself through, but nobody asks it from within a
+// sandbox, and to add the call would let the server start what it likes.
+func canStart(plan Plan) error {
+	if plan.Server.Isolation != manifest.GVisor || slices.Contains(plan.Profile.Calls(goruntime.GOARCH), "execve") {
+		return nil
+	}
+	return &mcprun.Error{Class: mcprun.Usage, What: "starting it behind gVisor", Why: "the profile " + plan.Profile.Name() + " has no execve, with which the server itself is started there",
+		Hint: "add to allow of that profile: {calls: [execve], reason: gVisor starts the server with it}; or write isolation: runc, where a server can be started that can start nothing"}
 }
 
 // hostTasks is how many tasks of the host a server may have that is given so many

@@ -195,6 +195,9 @@ func (i *Instance) Done() <-chan struct{} { return i.done }
 // connected. On an error nothing is left.
 func (r *Runtime) Start(ctx context.Context, plan Plan) (_ *Instance, err error) {
 	starter, err := r.starter(plan.Server.Isolation)
+	if err == nil {
+		err = canStart(plan)
+	}
 	if err != nil {
 		return nil, err
 	}

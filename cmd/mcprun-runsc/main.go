@@ -51,6 +51,10 @@ func run(args []string) error {
 			return err
 		}
 	}
+	if i := slices.Index(args, "delete"); i >= 0 && !slices.Contains(args, "--force") {
+		// Of one that was killed while it was paused runsc does not see that it has ended.
+		args = slices.Insert(args, i+1, "--force")
+	}
 	runsc := filepath.Join(filepath.Dir(self), "runsc")
 	return fmt.Errorf("starting %s: %w", runsc, syscall.Exec(runsc, slices.Concat([]string{"runsc"}, flags, args), os.Environ()))
 }

@@ -95,21 +95,44 @@ func TestServerUnderGVisor(t *testing.T) {
 	if _, errs, code := d.Run("learn", "walled.yaml", "--", "true"); code != 2 || !strings.Contains(errs, "learn with isolation: runc") {
 		t.Errorf("learning, for which there is nobody to ask: code %d: %s", code, errs)
 	}
+	learned, err := os.ReadFile("../../docs/profiles/gosdk.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Write("learned.yaml", string(learned))
+	d.Write("tight.yaml", "version: 1\nname: tight\nimage: "+harness.Image("gosdk")+"\nisolation: gvisor\nprofile: ./learned.yaml\n")
+	if _, errs, code := d.Run("lock", "tight.yaml"); code != 2 || !strings.Contains(errs, "has no execve") {
+		t.Errorf("a profile under which nothing begins: code %d: %s", code, errs)
+	}
+	before := d.Snapshot()
 	d.Must("start", "walled.yaml")
+	// The freezer took from gVisor's processes the calls that they wait in, and the server
+	// ended when it was to go on.
 	d.Must("pause", "walled")
 	if ps := d.Must("ps"); !strings.Contains(ps, "paused") {
 		t.Errorf("it is not paused:\n%s", ps)
 	}
+	d.Must("resume", "walled")
+	if out := sh("echo again"); !strings.Contains(out, "again") {
+		t.Errorf("after a pause: %s", out)
+	}
+	d.Must("pause", "walled")
 	if out := d.Must("kill", "walled", "--why", "test"); !strings.Contains(out, "killed walled") {
 		t.Error(out)
 	}
 	if pids := d.Pids(); len(pids) > 0 {
 		t.Errorf("processes are left after a kill: %v", pids)
 	}
+	asBefore(t, d, before) // runsc did not see that what was killed while paused had ended
 	d.Must("revive", "walled", "--why", "test")
-	before := d.Snapshot()
 	d.Must("start", "walled.yaml")
 	d.Must("stop", "walled")
+	asBefore(t, d, before)
+}
+
+// asBefore waits until nothing of a container is left on the host.
+func asBefore(t *testing.T, d *harness.Daemon, before harness.Leftovers) {
+	t.Helper()
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		after := d.Snapshot()
 		if fmt.Sprint(after) == fmt.Sprint(before) {
