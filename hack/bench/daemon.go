@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -103,6 +104,7 @@ type subject struct {
 	bare                                  []string
 	policy                                string // what server.yaml says of the tool besides its risk
 	resources                             string // and of resources besides cpu
+	isolation                             string // runc, if it says nothing
 }
 
 func (b *bench) gosdk() subject {
@@ -139,8 +141,9 @@ const limitless = "limits: {rate: 100000000/s, repeats: none, concurrency: 1000,
 // lock writes and locks the server's files. The CPU limit is the whole machine,
 // for the bare process has none either.
 func (b *bench) lock(s subject) error {
-	text := fmt.Sprintf("version: 1\nname: %s\nimage: %s\nprofile: %s\nresources: {cpu: %d%s}\n"+limitless+"tools:\n  %s: {risk: low%s}\n",
-		s.name, b.imageOf(s), s.profile, runtime.NumCPU(), s.resources, s.tool, s.policy)
+	isolation := cmp.Or(s.isolation, "runc")
+	text := fmt.Sprintf("version: 1\nname: %s\nimage: %s\nisolation: %s\nprofile: %s\nresources: {cpu: %d%s}\n"+limitless+"tools:\n  %s: {risk: low%s}\n",
+		s.name, b.imageOf(s), isolation, s.profile, runtime.NumCPU(), s.resources, s.tool, s.policy)
 	if err := b.write(s.name+".yaml", text); err != nil {
 		return err
 	}

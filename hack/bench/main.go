@@ -40,11 +40,11 @@ func main() {
 var parts = []struct {
 	name    string
 	measure func(*bench, *report) error
-}{{"calls", latencies}, {"throughput", throughputs}, {"starts", starts}, {"kills", kills}, {"many", configured}, {"memory", memory}, {"egress", egress}, {"decisions", decisions}, {"refusals", refusals}}
+}{{"calls", latencies}, {"throughput", throughputs}, {"starts", starts}, {"kills", kills}, {"gvisor", behindGVisor}, {"many", configured}, {"memory", memory}, {"egress", egress}, {"decisions", decisions}, {"refusals", refusals}}
 
 func run() (err error) {
 	out := flag.String("out", "bench.json", "the JSON `file` to write")
-	only := flag.String("only", "", "measure this `part` alone: calls, throughput, starts, kills, many, memory, egress, decisions or refusals")
+	only := flag.String("only", "", "measure this `part` alone: calls, throughput, starts, kills, gvisor, many, memory, egress, decisions or refusals")
 	flag.Parse()
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()

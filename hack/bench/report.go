@@ -129,6 +129,11 @@ func (r *report) ratio(name, unit string, ours, bare distribution, aim float64) 
 	r.add(figure{Name: name, Unit: unit, Ours: ours, Bare: &bare, Kind: "ratio", Cost: ours.P50 / bare.P50, ours: ours.P50, bare: bare.P50}, false, aim)
 }
 
+// times is judged by how many times bare's median ours takes.
+func (r *report) times(name, unit string, ours, bare distribution, aim float64) {
+	r.add(figure{Name: name, Unit: unit, Ours: ours, Bare: &bare, Kind: "ratio", Cost: ours.P50 / bare.P50, ours: ours.P50, bare: bare.P50}, true, aim)
+}
+
 // only is a figure that a bare process does not have; without an aim it explains another.
 func (r *report) only(name, unit string, ours distribution, at func(distribution) float64, aim float64) {
 	r.add(figure{Name: name, Unit: unit, Ours: ours, Kind: "value", Cost: at(ours), ours: at(ours)}, true, aim)
