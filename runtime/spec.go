@@ -216,7 +216,7 @@ func givenMounts(files []GivenFile) []specs.Mount {
 func maskedPaths() []string {
 	return []string{
 		"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/key-users", "/proc/kallsyms",
-		"/proc/kmsg", "/proc/kpagecgroup", "/proc/kpagecount", "/proc/kpageflags", "/proc/latency_stats", "/proc/modules",
+		"/proc/kmsg", "/proc/locks", "/proc/kpagecgroup", "/proc/kpagecount", "/proc/kpageflags", "/proc/latency_stats", "/proc/modules",
 		"/proc/sched_debug", "/proc/scsi", "/proc/slabinfo", "/proc/timer_list", "/proc/timer_stats", "/proc/vmallocinfo", "/proc/config.gz",
 		"/proc/buddyinfo", "/proc/bus", "/proc/cmdline", "/proc/consoles", "/proc/crypto", "/proc/devices", "/proc/fs", "/proc/misc",
 		"/proc/pagetypeinfo", "/proc/pressure", "/proc/tty", "/proc/vmstat", "/proc/zoneinfo", "/proc/partitions", "/proc/iomem", "/proc/ioports", "/proc/swaps", "/proc/diskstats", "/proc/sysvipc", "/sys",

@@ -39,6 +39,7 @@ func TestProbeUnderGVisor(t *testing.T) {
 			t.Errorf("severe: %s: %s %s", r.Name, r.Verdict, r.Detail)
 		}
 	}
+	documented(t, underGVisor, results)
 	for _, r := range results {
 		if r.Verdict == result.Error && !unlikeLinux[r.Name] {
 			t.Errorf("not tried: %s: %s", r.Name, r.Detail)

@@ -34,6 +34,8 @@ func TestLandlockAddsToTheProbe(t *testing.T) {
 	with := probed(t, rt, archive, "go", []string{"-limits"}, func(*runtime.Plan) {}, nil)
 	t.Logf("without: %+v", result.Count(without))
 	t.Logf("with:    %+v", result.Count(with))
+	documented(t, underRunc, without)
+	documented(t, underLandlock, with)
 	before := byName(without)
 	refused := 0
 	for _, r := range with {
