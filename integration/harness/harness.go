@@ -190,6 +190,9 @@ func (d *Daemon) Must(args ...string) string {
 // Write puts a file beside the test's server.yaml files and returns its path.
 func (d *Daemon) Write(name, text string) string {
 	d.t.Helper()
+	if i := os.Getenv("MCPRUN_TEST_ISOLATION"); i != "" && strings.Contains(text, "\nimage: ") && !strings.Contains(text, "isolation: ") {
+		text = strings.Replace(text, "\nimage: ", "\nisolation: "+i+"\nimage: ", 1) // a whole suite is tried under another one
+	}
 	path := filepath.Join(d.Dir, name)
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		d.t.Fatal(err)
@@ -211,9 +214,6 @@ func Prebuilt(name string) (path string, ok bool) {
 func (d *Daemon) Up(name, image, yaml string) {
 	d.t.Helper()
 	file := name + ".yaml"
-	if i := os.Getenv("MCPRUN_TEST_ISOLATION"); i != "" { // how a whole suite is tried under another one
-		yaml += "\nisolation: " + i + "\n"
-	}
 	d.Write(file, fmt.Sprintf("version: 1\nname: %s\nimage: %s\n%s", name, Image(image), yaml))
 	d.Must("lock", file)
 	d.Must("start", file)
