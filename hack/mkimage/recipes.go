@@ -149,6 +149,10 @@ func allRecipes() map[string]recipe {
 	shell.Files = []file{{Path: "usr/bin/sh", Link: "bash"}}
 	commands := nodeServer("commands", "mcp-server-commands", "build/index.js", shell)
 
+	// It does not start without a database's URL; server.yaml names the real one.
+	postgres := nodeServer("postgres", "@modelcontextprotocol/server-postgres", "dist/index.js")
+	postgres.Args = []string{"postgresql://localhost/postgres"}
+
 	list := []recipe{
 		filesystem,
 		nodeServer("everything", "@modelcontextprotocol/server-everything", "dist/index.js"),
@@ -159,7 +163,7 @@ func allRecipes() map[string]recipe {
 		java(commands, shell),
 		nodeServer("fetch", "mcp-server-fetch-typescript", "build/index.js"),
 		playwright(),
-		nodeServer("postgres", "@modelcontextprotocol/server-postgres", "dist/index.js"),
+		postgres,
 		{
 			Name:    "gosdk",
 			Layers:  []layerSpec{skeleton(), {Name: "app", Go: "github.com/modelcontextprotocol/go-sdk/conformance/everything-server"}},
