@@ -26,13 +26,21 @@ func landlockPaths(s *specs.Spec) []landlock.Path {
 
 // LandlockState says whether the server is enclosed by Landlock, and if not, why.
 func (i *Instance) LandlockState() string {
-	switch {
-	case i.isolation == manifest.GVisor:
-		return "none: behind gVisor it is not used"
-	case i.Landlock == nil && i.rt.landlock != 0:
+	if i.Landlock == nil && i.isolation != manifest.GVisor && i.rt.landlock != 0 {
 		return "none: left out"
 	}
-	return i.rt.Landlock()
+	return i.rt.LandlockBehind(i.isolation)
+}
+
+// LandlockBehind says whether a server of this isolation is enclosed, and if not, why.
+func (r *Runtime) LandlockBehind(i manifest.Isolation) string {
+	switch {
+	case i == manifest.GVisor:
+		return "none: behind gVisor it is not used"
+	case r.landlockWhy != nil:
+		return "none: " + r.landlockWhy.Error()
+	}
+	return landlock.Version(r.landlock)
 }
 
 // landlockOf are the rules for a container on this kernel, nil where it has no Landlock. TCP

@@ -107,15 +107,7 @@ func (r *Runtime) parent() string { return "/" + r.opts.Dirs.CgroupParent() }
 
 // Versions names what runs below: containerd, runc and the kind of cgroups.
 func (r *Runtime) Versions() map[string]string {
-	return map[string]string{"containerd": r.ctrd.version, "runc": r.ctrd.runcVersion, "cgroups": r.cgroups.String(), "landlock": r.Landlock()}
-}
-
-// Landlock says which version the kernel has, or why there is none.
-func (r *Runtime) Landlock() string {
-	if r.landlockWhy != nil {
-		return "none: " + r.landlockWhy.Error()
-	}
-	return landlock.Version(r.landlock)
+	return map[string]string{"containerd": r.ctrd.version, "runc": r.ctrd.runcVersion, "cgroups": r.cgroups.String(), "landlock": r.LandlockBehind(manifest.Runc)}
 }
 
 // ContainerdPid is the process id of the private containerd, 0 with the host's.

@@ -135,6 +135,36 @@ func BenchmarkRestrict(b *testing.B) {
 	b.ReportMetric(float64(spent.Nanoseconds())/float64(b.N), "ns/enclosure")
 }
 
+// What each opening takes longer: the kernel walks from the file up to a rule.
+func BenchmarkOpen(b *testing.B) {
+	testenv.Need(b, "landlock")
+	file := filepath.Join(b.TempDir(), "a/b/c/d/e/f/g/h/file")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, nil, 0o600)); err != nil {
+		b.Fatal(err)
+	}
+	r := &rules{set: unix.LandlockRulesetAttr{Handled_access_fs: writeAll}, paths: []pathRule{{readAll, "/"}}}
+	for name, before := range map[string]func() error{"without": func() error { return nil }, "with": r.restrict} {
+		b.Run(name, func(b *testing.B) {
+			err := inThread(func() error {
+				if err := before(); err != nil {
+					return err
+				}
+				for b.Loop() {
+					fd, err := unix.Open(file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+					if err != nil {
+						return err
+					}
+					unix.Close(fd)
+				}
+				return nil
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+}
+
 // Whatever comes, rules that are taken are those that were sent.
 func FuzzParseRules(f *testing.F) {
 	f.Add(message(7, 2, 3, pathRule{4, "/"}))

@@ -207,9 +207,10 @@ func TestLandlockIsShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	for command, want := range map[string]string{
-		"ps --json":        `"landlock": "` + landlock.Version(version) + `"`,
-		"inspect enclosed": "/workspace: read write make remove\n",
-		"doctor":           "Landlock, a second fence on files",
+		"ps --json":         `"landlock": "` + landlock.Version(version) + `"`,
+		"audit tail --json": `"landlock":"` + landlock.Version(version) + `"`,
+		"inspect enclosed":  "/workspace: read write make remove\n",
+		"doctor":            "Landlock, a second fence on files",
 	} {
 		if out, errs, _ := d.Run(strings.Fields(command)...); !strings.Contains(out, want) {
 			t.Errorf("%s does not say %q:\n%s%s", command, want, out, errs)

@@ -126,7 +126,7 @@ func (s *server) register(ctx context.Context, def *definition, who mcprun.Princ
 	if why := hiddenText(def.lock); why != "" {
 		return hiddenTextError(s.name, def, why)
 	}
-	rec := &audit.Record{Type: audit.TypeRest, Server: s.name, Principal: who, Outcome: restReady, Detail: startDetail(def, image, s.d.ceilings())}
+	rec := &audit.Record{Type: audit.TypeRest, Server: s.name, Principal: who, Outcome: restReady, Detail: s.d.startDetail(def, image)}
 	if err := s.d.record.AppendDurable(rec); err != nil {
 		return fmt.Errorf("it cannot be recorded: %w", err)
 	}

@@ -154,7 +154,7 @@ func (s *server) begin(ctx context.Context, def *definition, who mcprun.Principa
 	}
 	id := newInstanceID(s.name)
 	rec := &audit.Record{Type: audit.TypeStart, Server: s.name, Instance: id, Principal: who, Why: why,
-		Detail: startDetail(def, image, s.d.ceilings())}
+		Detail: s.d.startDetail(def, image)}
 	if err := s.d.record.AppendDurable(rec); err != nil {
 		return fmt.Errorf("it cannot be recorded: %w", err)
 	}
@@ -171,17 +171,17 @@ func (s *server) begin(ctx context.Context, def *definition, who mcprun.Principa
 	return nil
 }
 
-// startDetail is what the record says of a start: what runs, under which ceilings, and
-// which secrets the container holds itself.
-func startDetail(def *definition, image runtime.Image, c *manifest.Ceilings) map[string]string {
-	d := map[string]string{"image": string(image.Digest), "profile": string(def.profile.Digest()), "file": def.file, detailCeilings: string(c.Digest())}
+// startDetail is what the record says of a start: what runs, under which ceilings, whether
+// Landlock encloses it (it does, or nothing starts), and which secrets the container holds itself.
+func (d *Daemon) startDetail(def *definition, image runtime.Image) map[string]string {
+	detail := map[string]string{"image": string(image.Digest), "profile": string(def.profile.Digest()), "file": def.file, detailCeilings: string(d.ceilings().Digest()), "landlock": d.rt.LandlockBehind(def.m.Isolation)}
 	if def.lesson != nil {
-		d["learning"] = "true" // the profile is not in force
+		detail["learning"] = "true" // the profile is not in force
 	}
 	if held := handedOver(def.m); len(held) > 0 {
-		d["credentials-in-container"] = strings.Join(held, " ")
+		detail["credentials-in-container"] = strings.Join(held, " ")
 	}
-	return d
+	return detail
 }
 
 // launch starts a container and greets the server in it. The current tools come
