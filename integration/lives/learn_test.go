@@ -55,6 +55,19 @@ func TestLearn(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 	})
+	t.Run("a profile is compared with what was seen", func(t *testing.T) {
+		said, _, code := d.Run("profile", "diff", "go", "--used", file)
+		says(t, said, "- never seen:\n    accept accept4 ", " bind ", "+ allow sync  (seen in calls of backdoor, once)", "It would refuse what was seen: ", "sync()", "never seen (2 of 8 tools were called", "profile go denied")
+		if code != 3 {
+			t.Errorf("exit code %d", code)
+		}
+		said, errs, code := d.Run("profile", "diff", out, "--used", file) // the control
+		says(t, said, "of which 0 were never seen", "It lets through all that was seen.")
+		if code != 0 || strings.Contains(said, "\n- ") {
+			t.Errorf("exit code %d: %s%s", code, said, errs)
+		}
+		says(t, d.Must("profile", "tighten", file), "System calls: profile go allows ", "that no run of mcprun learn saw (2 of 8 tools", "what was learned instead: profile: ./s-learned.yaml", "+ resources: {memory: ", "tool child: never called")
+	})
 	t.Run("a second run adds to the first", func(t *testing.T) {
 		says(t, d.Must("learn", file, "--", filepath.Join(d.Bin, "mcprun"), "call", "s", "wait", `{"n":1}`), "3 of 8 tools were called, in 2 runs")
 		raw, err := os.ReadFile(strings.TrimSuffix(out, ".yaml") + ".json")
@@ -96,6 +109,11 @@ func TestLearn(t *testing.T) {
 		says(t, c.ask("tools/call", `{"name":"fork","arguments":{"n":1}}`), `"isError":true`, "fork/exec /proc/self/exe: operation not permitted")
 		out, _, _ := d.Run("profile", "denials", "held")
 		says(t, out, "execve(", "fork", "socket(AF_INET, SOCK_STREAM, unspecified)", "profile honest does not name it")
+		said, _, code := d.Run("profile", "diff", "go", "--used", "held")
+		says(t, said, "What held makes of what go allows is not known", "profile honest denied:", "GO ALLOWS IT")
+		if code != 0 {
+			t.Errorf("exit code %d", code)
+		}
 		d.Must("stop", "held")
 	})
 	t.Run("it ends with its client", func(t *testing.T) {

@@ -79,11 +79,15 @@ func isPath(arg string) bool { return strings.ContainsAny(arg, "/.") }
 
 // archFlag adds --arch; without it a profile is shown for this machine.
 func archFlag(c *cobra.Command, arch *string) {
-	here := goruntime.GOARCH
-	if !slices.Contains(profiles.Arches(), here) {
-		here = profiles.Arches()[0]
+	c.Flags().StringVar(arch, "arch", thisArch(), "for machines of this `kind`: "+strings.Join(profiles.Arches(), " or "))
+}
+
+// thisArch is this machine's kind, or the first that there are profiles for.
+func thisArch() string {
+	if here := goruntime.GOARCH; slices.Contains(profiles.Arches(), here) {
+		return here
 	}
-	c.Flags().StringVar(arch, "arch", here, "for machines of this `kind`: "+strings.Join(profiles.Arches(), " or "))
+	return profiles.Arches()[0]
 }
 
 func checkArch(arch string) error {

@@ -125,10 +125,19 @@ func (a *App) showEntry(w io.Writer, rules []profiles.Rule) {
 func (a *App) profileDiffCommand() *cobra.Command {
 	var arch string
 	var reasons bool
+	var used string
 	c := &cobra.Command{
-		Use: "diff NAME|FILE NAME|FILE", Short: "show what a second profile allows and refuses beside a first", Args: cobra.ExactArgs(2),
-		Long: "Compare two profiles call by call. A line with + is a rule that only the second has, one with - a rule that only the first has.\nThe exit code is 3 if they enforce different things.",
+		Use: "diff NAME|FILE [NAME|FILE]", Short: "show what a second profile allows and refuses beside a first, or beside what was used", Args: cobra.RangeArgs(1, 2),
+		Long: "Compare two profiles call by call. A line with + is a rule that only the second has, one with - a rule that only the first has.\nThe exit code is 3 if they enforce different things.\n\n" +
+			"With --used the second is what a server has done: what the runs of mcprun learn saw that are kept beside its server.yaml, and what its profile denied since\nthe daemon started. Of calls that a profile allows nothing else is known.",
+		Example: "  mcprun profile diff node ./my-node.yaml\n  mcprun profile diff node --used files",
 		RunE: func(_ *cobra.Command, args []string) error {
+			switch {
+			case used != "" && len(args) == 1:
+				return a.profileDiffUsed(args[0], used)
+			case used != "" || len(args) != 2:
+				return &mcprun.Error{Class: mcprun.Usage, What: "comparing profiles", Why: "name two of them, or one and --used with a server", Hint: "mcprun help profile diff"}
+			}
 			if err := checkArch(arch); err != nil {
 				return err
 			}
@@ -162,6 +171,7 @@ func (a *App) profileDiffCommand() *cobra.Command {
 		},
 	}
 	archFlag(c, &arch)
+	c.Flags().StringVar(&used, "used", "", "compare with what this `server` did: its name or its server.yaml")
 	c.Flags().BoolVar(&reasons, "reasons", false, "also rules of which only the reasons differ")
 	return c
 }

@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	goruntime "runtime"
 	"strings"
 	"time"
 
@@ -100,6 +99,8 @@ func (a *App) tighten(arg string, since time.Time) (*tightened, error) {
 		p := proposed{Item: item}
 		if at, ok := lines[item.Key]; ok && at.Last <= len(text) {
 			p.Lines, p.Text = at, text[at.First-1:at.Last]
+		} else if of, _, _ := strings.Cut(item.Key, "."); lines[of].First > 0 { // it goes in there
+			p.Lines = lines[of]
 		}
 		out.Propose = append(out.Propose, p)
 	}
@@ -179,7 +180,7 @@ func unseen(p interface{ Calls(string) []string }, seen learned.Seen) ([]string,
 	}
 	arch := seen.Arch
 	if arch == "" {
-		arch = goruntime.GOARCH
+		arch = thisArch()
 	}
 	known := map[string]bool{}
 	for _, c := range exact.Calls(arch) {
@@ -198,7 +199,7 @@ func (a *App) showTightened(w io.Writer, t *tightened, days int) {
 	u := t.Used
 	fmt.Fprintf(w, "%s in the last %s: %s, %s, %s out.\n", t.Server, count(days, "day"), count(u.Starts, "start"), count(u.Calls, "call"), count(u.Connections, "connection"))
 	if begins := u.First.Sub(u.Since); !u.First.IsZero() && begins > 24*time.Hour {
-		fmt.Fprintf(w, "Its first record since then is only %s old: less than was asked for.\n", time.Since(u.First).Round(time.Hour))
+		fmt.Fprintf(w, "Its first record since then is only %s old: less than was asked for.\n", agePlain(time.Since(u.First)))
 	}
 	switch {
 	case t.Quiet != "":
@@ -220,7 +221,7 @@ func (a *App) showTightened(w io.Writer, t *tightened, days int) {
 			fmt.Fprintln(w, a.colour(red, "- "+lock.Visible(line)))
 		}
 		if p.To != "" {
-			fmt.Fprintln(w, a.colour(green, "+ "+lock.Visible(p.To)))
+			fmt.Fprintln(w, a.colour(green, "+ "+lock.Visible(p.line())))
 		}
 	}
 	fmt.Fprintln(w)
@@ -245,6 +246,25 @@ func (a *App) showTightenedCalls(w io.Writer, t *tightened) {
 		fmt.Fprintf(w, "System calls: profile %s allows %s that no run of mcprun learn saw (%s): %s\n", c.Profile, count(len(c.Unseen), "call"), c.Trust, clipText(strings.Join(c.Unseen, " ")))
 		fmt.Fprintf(w, "  what was learned instead: %s\n", c.Use)
 	}
+}
+
+// line is what to write; of resources that the file does not have, with their key.
+func (p proposed) line() string {
+	if of, _, nested := strings.Cut(p.Key, "."); nested && of == "resources" && p.First == 0 {
+		return "resources: {" + p.To + "}"
+	}
+	return p.To
+}
+
+// agePlain is a time in the unit that it is thought of in.
+func agePlain(d time.Duration) string {
+	switch {
+	case d < time.Hour:
+		return count(int(d/time.Minute), "minute")
+	case d < 48*time.Hour:
+		return count(int(d/time.Hour), "hour")
+	}
+	return count(int(d/(24*time.Hour)), "day")
 }
 
 // count is a number of things.
