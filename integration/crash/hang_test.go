@@ -59,6 +59,10 @@ func TestStepsThatHang(t *testing.T) {
 					t.Errorf("the step %s is missing", step)
 				}
 			}
+			// Those who wait for an answer are told without a word from any way out.
+			if strings.Index(out, "\n  fail") > strings.Index(out, "\n  cut") {
+				t.Errorf("calls fail after the cut: %s", out)
+			}
 			refused(t, d, "it hangs")
 			os.Remove(held)
 			file := filepath.Join(d.Dirs.Switches(), "server@go.json")

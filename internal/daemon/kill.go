@@ -107,7 +107,7 @@ func (l *ladder) step(name string, err error, note string) {
 }
 
 // throw climbs the ladder of a kill, in the order of the design: deny, record,
-// cut, fail, kill, stay dead, clean.
+// fail and cut (which wait for nothing of each other), kill, stay dead, clean.
 func (d *Daemon) throw(k limits.Kill) (*control.KillReport, error) { return d.throwKeeping(k, nil) }
 
 // throwKeeping is throw, and keeps what ends: a look before the kill, for as long as
@@ -157,8 +157,12 @@ func (d *Daemon) endServers(l *ladder, targets []*server) {
 		l.keeper.k = l.k
 		l.keeper.look(targets) // meanwhile: a server that is cut off may put its things away
 	}
-	l.step("cut", nil, cutNetworks(targets, l.k))
-	l.failAll(targets)
+	// Both at once: with many servers, a client would otherwise wait for all their ways out.
+	// No way out waits for a client either, and none closes later for it.
+	told := l.tell(targets)
+	cut := l.cutNetworks(targets)
+	l.awaitTold(told)
+	l.step("cut", nil, cut())
 	if l.keeper != nil {
 		note, err := l.keeper.looked()
 		l.step("look", err, note)
@@ -178,8 +182,9 @@ func (d *Daemon) endServers(l *ladder, targets []*server) {
 // no time; what could make it take any must not keep processes alive.
 const failBound = 500 * time.Millisecond
 
-// failAll fails all calls in flight of the targets.
-func (l *ladder) failAll(targets []*server) {
+// tell begins to fail all calls in flight of the targets, and says how many there were when
+// it is done. The servers do not learn of it: they would while their ways out are open.
+func (l *ladder) tell(targets []*server) <-chan int {
 	cause := &front.KilledError{Kill: l.k}
 	failed := make(chan int, 1)
 	go func() {
@@ -187,14 +192,14 @@ func (l *ladder) failAll(targets []*server) {
 		n := 0
 		for _, s := range targets {
 			n += s.front.InFlight()
-			if l.keeper != nil {
-				s.front.FailHeld(cause) // its connection ends with it
-			} else {
-				s.front.Fail(cause)
-			}
+			s.front.FailHeld(cause)
 		}
 		failed <- n
 	}()
+	return failed
+}
+
+func (l *ladder) awaitTold(failed <-chan int) {
 	select {
 	case l.report.Failed = <-failed:
 		l.step("fail", nil, "")
@@ -297,10 +302,13 @@ func namesOf(all []*server) []mcprun.ServerName {
 	return out
 }
 
-// cutNetworks closes the ways out of all targets and forgets their credentials. A
-// tool's connections end when its calls have failed, which is the next step.
-func cutNetworks(targets []*server, k limits.Kill) (note string) {
-	n := 0
+// cutNetworks begins to close the ways out of all targets and to forget their credentials,
+// and returns what waits for that. A server whose way out is closed loses its connection to
+// the daemon as well, unless somebody is to look at it first. A tool's connections end with
+// its calls.
+func (l *ladder) cutNetworks(targets []*server) (wait func() (note string)) {
+	n, cause := 0, &front.KilledError{Kill: l.k}
+	begun := time.Now()
 	var cut sync.WaitGroup
 	for _, s := range targets {
 		s.mu.Lock()
@@ -310,14 +318,19 @@ func cutNetworks(targets []*server, k limits.Kill) (note string) {
 			n++
 			cut.Go(func() {
 				failpoint.Hold("kill.cut")
-				run.net.close(&front.KilledError{Kill: k})
+				run.net.close(cause)
+				if l.keeper == nil {
+					run.life.Fail(cause) // not of the life that follows, should this hang
+				}
 			})
 		}
 	}
-	if !within(cutBound, cut.Wait) {
-		return fmt.Sprintf("%d ways out, not all closed after %v; they end with their processes", n, cutBound)
+	return func() string {
+		if !within(max(0, cutBound-time.Since(begun)), cut.Wait) {
+			return fmt.Sprintf("%d ways out, not all closed after %v; they end with their processes", n, cutBound)
+		}
+		return fmt.Sprintf("%d ways out", n)
 	}
-	return fmt.Sprintf("%d ways out", n)
 }
 
 // cutBound is how long the steps after the cut wait for it. It takes less than a

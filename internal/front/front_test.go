@@ -285,7 +285,7 @@ func TestKillFailsWhatIsInFlight(t *testing.T) {
 	c.send(call(`4`, "count", `{}`))
 	r.back.want(`"id":4,`)
 	r.switches.Deny(all)
-	r.server.Fail(&KilledError{all})
+	r.server.FailHeld(&KilledError{all})
 	c.want(`"id":4,`, "killed")
 	c.send(call(`5`, "count", `{}`))
 	c.want(`"id":5,`, "killed", "mcprun revive files")

@@ -145,21 +145,16 @@ func (s *Server) End(l *Life, cause error) bool {
 	return was
 }
 
-// Fail ends the calls in flight and takes no more of this life; its end is the
-// daemon's part.
-func (s *Server) Fail(cause error) {
-	if l := s.life.Load(); l != nil {
-		l.conn.Fail(cause)
-	}
-}
-
-// FailHeld is Fail, but the server does not learn of it, as it would from the end of its
-// connection: for one who is about to look at it.
+// FailHeld ends the calls in flight and takes no more of this life; its end is the daemon's
+// part. The server does not learn of it.
 func (s *Server) FailHeld(cause error) {
 	if l := s.life.Load(); l != nil {
 		l.conn.FailHeld(cause)
 	}
 }
+
+// Fail is FailHeld of one life, and the server does learn of it: its connection ends.
+func (l *Life) Fail(cause error) { l.conn.Fail(cause) }
 
 // KilledError is what a call gets that a kill switch ended or refused.
 type KilledError struct{ Kill limits.Kill }
