@@ -20,6 +20,8 @@ type Denial struct {
 	Rule string
 	Why  string
 	Add  string // an entry for allow: of an own profile; "" where none can allow it
+
+	Builtin []string // the built-in profiles that allow it, the narrowest first
 }
 
 // Denial explains a call that the profile refused on goarch, from the arguments that the
@@ -47,7 +49,30 @@ func (p *Profile) Denial(goarch, call string, raw [6]uint64) Denial {
 		d.Rule, d.Why = RuleArgument, fmt.Sprintf("profile %s allows it only where %s", p.name, strings.Join(guards, ", or where "))
 	}
 	d.Add = j.Line
+	if j.Never == "" {
+		d.Builtin = allowedBy(goarch, call, raw)
+	}
 	return d
+}
+
+// allowedBy lists the built-in profiles that allow a call, the narrowest first.
+func allowedBy(goarch, call string, raw [6]uint64) []string {
+	var all []*Profile
+	for _, name := range Names() {
+		p, err := Load(name)
+		if err != nil {
+			continue // they are part of the program, and tested
+		}
+		if j, err := p.Judge(call, p.seen(call, raw), goarch); err == nil && j.Outcome == Allowed {
+			all = append(all, p)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b *Profile) int { return len(a.Calls(goarch)) - len(b.Calls(goarch)) })
+	var names []string
+	for _, p := range all {
+		names = append(names, p.name)
+	}
+	return names
 }
 
 // seen are the arguments that are judged or have a name, by their names.

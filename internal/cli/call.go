@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -32,11 +33,16 @@ func (a *App) callCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			begun := time.Now()
 			result, err := a.callTool(name, args[1], arguments)
 			if err != nil {
 				return err
 			}
-			return a.showResult(name, result)
+			err = a.showResult(name, result)
+			if err != nil && err != exitCode(mcprun.Denied.ExitCode()) {
+				a.hintRefused(name, mcprun.ToolName(args[1]), begun)
+			}
+			return err
 		},
 	}
 	cmd.Flags().StringArrayVar(&pairs, "arg", nil, "one argument: key=text or key:=json")

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -53,6 +55,34 @@ func (a *App) showDenials(w io.Writer, d *control.Denials) {
 	if adds := deniedAdds(d.Calls); len(adds) > 0 {
 		fmt.Fprintf(a.Err, "mcprun: hint: a program may try these and do without. Where it does not, %s\n", allowing(d, adds))
 	}
+}
+
+// hintRefused says which system calls a profile refused while a call of a tool went wrong:
+// the tool's own words for that are often about something else. It is silent where that
+// is nobody's business who asks.
+func (a *App) hintRefused(name mcprun.ServerName, tool mcprun.ToolName, since time.Time) {
+	res, err := a.do(control.Request{Op: control.OpDenials, Server: name})
+	if err != nil || res.Denials == nil {
+		return
+	}
+	var calls []string
+	for _, c := range res.Denials.Calls {
+		if text := deniedCall(c); c.Last.After(since) && slices.Contains(c.Tools, tool) && !slices.Contains(calls, text) {
+			calls = append(calls, text)
+		}
+	}
+	if len(calls) > 0 {
+		fmt.Fprintf(a.Err, "mcprun: hint: while it ran, profile %s refused %s: mcprun profile denials %s says what would allow that\n", res.Denials.Profile, strings.Join(clipList(calls), ", "), name)
+	}
+}
+
+// clipList is the beginning of a list for one line.
+func clipList(list []string) []string {
+	const most = 4
+	if len(list) > most {
+		return append(slices.Clone(list[:most]), fmt.Sprintf("and %d more", len(list)-most))
+	}
+	return list
 }
 
 // deniedCall is a refused call as C writes it.
@@ -103,7 +133,11 @@ func allowing(d *control.Denials, adds []string) string {
 		return fmt.Sprintf("put the lines that it needs into allow of %s, each with its reason:\n%s", d.File, lines)
 	}
 	file := "./" + string(d.Server) + "-profile.yaml"
-	return fmt.Sprintf("write %s with the lines that it needs, each with its reason:\nversion: 1\nname: %s-own\nextends: %s\nallow:\n%s\nand in server.yaml: profile: %s", file, d.Server, d.Profile, lines, file)
+	builtin := ""
+	if d.Instead != "" {
+		builtin = fmt.Sprintf("write in server.yaml: profile: %s, which allows all of them that can be; or, tighter, ", d.Instead)
+	}
+	return fmt.Sprintf(builtin+"write %s with the lines that it needs, each with its reason:\nversion: 1\nname: %s-own\nextends: %s\nallow:\n%s\nand in server.yaml: profile: %s\nThen: mcprun lock, and start it again", file, d.Server, d.Profile, lines, file)
 }
 
 func toolNames(tools []mcprun.ToolName) string {

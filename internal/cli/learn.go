@@ -73,7 +73,9 @@ func (a *App) learn(file, calls, out string, command []string) error {
 	if err := writeLearned(out, all); err != nil {
 		return err
 	}
-	return a.print(all, func(w io.Writer) { a.showLearned(w, file, m.Profile, out, all, len(old.Runs) > 0 && len(all.Runs) == 1) })
+	return a.print(all, func(w io.Writer) {
+		a.showLearned(w, file, m.Profile, out, all, len(old.Runs) > 0 && len(all.Runs) == 1)
+	})
 }
 
 // seenPath is where what was seen is kept, beside the profile that was made of it.

@@ -266,7 +266,8 @@ type Filter struct {
 type Denials struct {
 	Server  mcprun.ServerName `json:"server"`
 	Profile string            `json:"profile,omitzero"`
-	File    string            `json:"file,omitzero"` // of the profile, if it is an own one
+	File    string            `json:"file,omitzero"`    // of the profile, if it is an own one
+	Instead string            `json:"instead,omitzero"` // a built-in profile that allows all of them that can be
 	Calls   []DeniedCall      `json:"calls"`
 }
 

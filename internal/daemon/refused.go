@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	goruntime "runtime"
 	"slices"
 	"strings"
@@ -101,7 +102,7 @@ func (s *server) refuseNext(run *running, r *runtime.Refused) error {
 // describeRefused explains a kind of refusal that was not seen before.
 func (s *server) describeRefused(run *running, r *runtime.Refused, c bpf.Call, kind denials.Kind) denials.Entry {
 	d := run.profile.Denial(goruntime.GOARCH, kind.Call, c.Args)
-	e := denials.Entry{Rule: d.Rule, Why: d.Why, Add: d.Add}
+	e := denials.Entry{Rule: d.Rule, Why: d.Why, Add: d.Add, In: d.Builtin}
 	var texts []string
 	for _, arg := range profiles.Strings(kind.Call) {
 		if t := r.Text(c, arg); t != "" {
@@ -207,9 +208,38 @@ func (d *Daemon) denials(c *control.Call) (*control.Result, error) {
 		out.Calls, out.Profile = deniedCalls(log), by.Name()
 		if by.Own() {
 			out.File = by.File()
+		} else {
+			out.Instead = instead(log, d.ceilings().Profiles)
 		}
 	}
 	return &control.Result{Denials: out}, nil
+}
+
+// instead is a built-in profile that allows all that was refused and that can be allowed at
+// all: that of the program, or else the narrowest; "" where none does that may be used.
+func instead(log *denials.Log, may []string) string {
+	var names []string
+	first := true
+	all := log.All()
+	for _, e := range all {
+		switch {
+		case e.Add == "":
+		case first:
+			names, first = slices.Clone(e.In), false
+		default:
+			names = slices.DeleteFunc(names, func(n string) bool { return !slices.Contains(e.In, n) })
+		}
+	}
+	names = slices.DeleteFunc(names, func(n string) bool { return !slices.Contains(may, n) })
+	for _, n := range names {
+		if slices.ContainsFunc(all, func(e denials.Entry) bool { return strings.HasPrefix(path.Base(e.Program), n) }) {
+			return n
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return names[0]
 }
 
 func deniedCalls(log *denials.Log) []control.DeniedCall {

@@ -46,8 +46,9 @@ type Entry struct {
 	Kind
 	Rule  string // what refused it, as in the record
 	Why   string
-	Add   string // the line of a profile that would allow it; "" where none can
-	Note  string // strings the first such call pointed to
+	Add   string   // the line of a profile that would allow it; "" where none can
+	In    []string // built-in profiles that allow it, the narrowest first
+	Note  string   // strings the first such call pointed to
 	Count int64
 	First time.Time
 	Last  time.Time
@@ -114,7 +115,7 @@ func (l *Log) Add(k Kind, now time.Time, tools []mcprun.ToolName, first Entry) (
 		if at.Kind == k && at.rule == "" {
 			l.apart++
 		} else {
-			e.Note, e.Add = "", "" // of one of many
+			e.Note, e.Add, e.In = "", "", nil // of one of many
 		}
 		e.Kind, e.First, e.Count = at.Kind, now, 0
 		l.entries[at] = e
