@@ -91,14 +91,10 @@ var browserCalls = []call{
 	{"browser_close", `{}`, "", ""},
 }
 
-// Servers that talk to others do all that they do without under the profile that was
-// learned from them, as those of integration/servers.
-func TestLearnedProfiles(t *testing.T) {
-	l := lab.New(t)
-	pg := l.Postgres("192.168.50.20:5432")
+// learnedProfiles holds that each does all that it does without under the profile that was
+// learned from it, as for those of integration/servers.
+func (w *world) learnedProfiles(t *testing.T, web *lab.Web, pg *lab.Postgres) {
 	pg.SQL("create table rivers (name text, note text); insert into rivers values ('Elbe', 'long'), ('Oder', 'border')")
-	w := newWorldIn(t, l, "PG_SECRET="+pg.Password)
-	web := w.lab.HTTPS(public+":443", "www.example.com")
 	for path, text := range map[string]string{"/page": "<title>a page</title><p>the page</p>", "/form": formPage} {
 		web.Handle(path, http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
 			rw.Header().Set("Content-Type", "text/html")
@@ -107,7 +103,7 @@ func TestLearnedProfiles(t *testing.T) {
 	}
 	w.lab.DNS.Names(map[string][]string{"www.example.com": {public}, "db.internal.example.com": {"192.168.50.20"}})
 	for _, s := range learnedServers {
-		t.Run(s.name, func(t *testing.T) {
+		t.Run("learned/"+s.name, func(t *testing.T) {
 			file := filepath.Join("../../docs/profiles", s.name+".yaml")
 			if *update {
 				w.learn(t, s.name, s.yaml, s.builtin, s.calls, file)

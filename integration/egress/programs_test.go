@@ -129,10 +129,23 @@ func mustToken(t *testing.T, l *lab.Lab, p *lab.OIDC) string {
 	return token
 }
 
-// Real MCP servers that are made to fetch: an allowed page and not another.
-func TestFetchServer(t *testing.T) {
-	w := newWorld(t)
-	web := w.lab.HTTPS(public+":443", "api.example.com")
+// Real MCP servers that go out: to what they may, and not elsewhere, and under the profile
+// that was learned from them they do all that they do without. They share a daemon, since
+// their images are big.
+func TestRealServers(t *testing.T) {
+	l := lab.New(t)
+	pg := l.Postgres("192.168.50.20:5432")
+	w := newWorldIn(t, l, "PG_SECRET="+pg.Password)
+	web := l.HTTPS(public+":443", "api.example.com", "www.example.com")
+	if !*update {
+		t.Run("fetch", func(t *testing.T) { w.fetchServer(t, web) })
+		t.Run("browser", func(t *testing.T) { w.browser(t, web) })
+	}
+	w.learnedProfiles(t, web, pg)
+}
+
+// fetchServer is made to fetch: an allowed page and not another.
+func (w *world) fetchServer(t *testing.T, web *lab.Web) {
 	web.Handle("/page", http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
 		rw.Header().Set("Content-Type", "text/html")
 		fmt.Fprint(rw, "<p>the allowed page</p>")
@@ -156,6 +169,7 @@ func TestFetchServer(t *testing.T) {
 		t.Error("the metadata address was reached")
 	}
 	w.nothingElse(watch, public)
+	w.d.Must("stop", "fetch")
 }
 
 // tools lists a server's tools as grants, by locking it once.
@@ -174,12 +188,10 @@ func (w *world) tools(name, image string) string {
 	return strings.Join(grants, ", ")
 }
 
-// A browser opens an allowed page and not another. The marks are taken off its tools, so
+// browser opens an allowed page and not another. The marks are taken off its tools, so
 // that it is the way out that says no, and not the gate, which holds what comes after a
 // page of strangers.
-func TestBrowser(t *testing.T) {
-	w := newWorld(t)
-	web := w.lab.HTTPS(public+":443", "www.example.com")
+func (w *world) browser(t *testing.T, web *lab.Web) {
 	web.Handle("/page", http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
 		rw.Header().Set("Content-Type", "text/html")
 		fmt.Fprint(rw, `<title>the allowed page</title><h1>hello</h1><img src="https://tracker.example.org/pixel">`)
@@ -205,6 +217,7 @@ egress:
 	if !strings.Contains(w.summary(), "tracker.example.org egress.host") {
 		t.Errorf("the picture from elsewhere is not seen: %s", w.summary())
 	}
+	w.d.Must("stop", "web")
 }
 
 // A git server clones over https from a real git host that wants a password: what
