@@ -28,6 +28,7 @@ const (
 	ReasonKilled     Reason = "killed"
 	ReasonClosed     Reason = "closed"
 	ReasonUpstream   Reason = "upstream"
+	ReasonFake       Reason = "fake"
 )
 
 // sentences holds the whole set, in the order in which it is documented.
@@ -58,6 +59,7 @@ var sentences = []struct {
 	{ReasonKilled, "the server or the tool was killed"},
 	{ReasonClosed, "the server's way out is closed"},
 	{ReasonUpstream, "the host is allowed and could not be reached"},
+	{ReasonFake, "the server is watched with a fake internet: mcprun answered itself, and nothing left this machine"},
 }
 
 // Sentence says the reason in words, for the one who has to fix it.

@@ -179,7 +179,7 @@ func (w *world) learn(t *testing.T, name, yaml, builtin string, calls []call, to
 	w.d.Write(name+".yaml", fmt.Sprintf("version: 1\nname: %s\nimage: %s\n%s", name, harness.Image(name), granting(builtin, yaml, calls)))
 	w.d.Must("lock", name+".yaml")
 	for range learnRuns {
-		t.Log(w.d.Must("learn", name+".yaml", "--calls", name+"-calls.jsonl", "--out", name+"-learned.yaml"))
+		t.Log(w.d.Must("learn", name+".yaml", "--internet", "real", "--calls", name+"-calls.jsonl", "--out", name+"-learned.yaml"))
 	}
 	raw, err := os.ReadFile(filepath.Join(w.d.Dir, name+"-learned.yaml"))
 	if err == nil {

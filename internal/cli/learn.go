@@ -28,7 +28,7 @@ import (
 )
 
 func (a *App) learnCommand() *cobra.Command {
-	var calls, out string
+	var calls, out, internet string
 	cmd := &cobra.Command{
 		Use: "learn SERVER.YAML [-- COMMAND [ARG...]]", Short: "watch a server at work and write a profile of what it needs",
 		Long: "Start the server under the widest profile that there may be, watch which system calls it makes, and write a profile that\n" +
@@ -41,15 +41,19 @@ func (a *App) learnCommand() *cobra.Command {
 			if calls != "" && len(args) > 1 {
 				return &mcprun.Error{Class: mcprun.Usage, What: "give either --calls or a command"}
 			}
-			return a.learn(args[0], calls, out, args[1:])
+			if internet != "fake" && internet != "real" {
+				return &mcprun.Error{Class: mcprun.Usage, What: fmt.Sprintf("there is no internet %q", internet), Hint: "give --internet fake, of which nothing leaves the machine, or --internet real"}
+			}
+			return a.learn(args[0], calls, out, internet == "real", args[1:])
 		},
 	}
 	cmd.Flags().StringVar(&calls, "calls", "", "make the calls of this `file`, one a line: {\"tool\": \"…\", \"arguments\": {…}}")
 	cmd.Flags().StringVarP(&out, "out", "o", "", "write the profile to this `file` (default: NAME-learned.yaml beside server.yaml)")
+	cmd.Flags().StringVar(&internet, "internet", "fake", "fake: mcprun answers every host itself, and nothing leaves; real: what server.yaml allows goes out")
 	return cmd
 }
 
-func (a *App) learn(file, calls, out string, command []string) error {
+func (a *App) learn(file, calls, out string, realInternet bool, command []string) error {
 	_, m, err := readManifest(file)
 	if err != nil {
 		return err
@@ -65,7 +69,7 @@ func (a *App) learn(file, calls, out string, command []string) error {
 	if err != nil {
 		return err
 	}
-	run, err := a.watch(file, m, todo, command)
+	run, err := a.watch(file, m, todo, realInternet, command)
 	if err != nil {
 		return err
 	}
@@ -117,11 +121,12 @@ func writeLearned(out string, all learned.Seen) error {
 }
 
 // watch has the daemon watch the server while its calls are made, and returns what was seen.
-func (a *App) watch(file string, m *manifest.Server, calls []learnCall, command []string) (*learned.Seen, error) {
+func (a *App) watch(file string, m *manifest.Server, calls []learnCall, realInternet bool, command []string) (*learned.Seen, error) {
 	req, err := startRequest(control.OpLearn, file)
 	if err != nil {
 		return nil, err
 	}
+	req.RealInternet = realInternet
 	if err := a.ensureDaemon(); err != nil {
 		return nil, err
 	}
@@ -273,7 +278,7 @@ func (a *App) showLearned(w io.Writer, file, was, out string, all learned.Seen, 
 		fmt.Fprintf(w, "%d more kinds of calls were seen than are kept.\n", all.Lost)
 	}
 	if adds := hostsToAdd(all); len(adds) > 0 {
-		fmt.Fprintf(w, "It tried to go where server.yaml does not let it; if it was wanted, add there:\negress:\n%s\n", strings.Join(adds, "\n"))
+		fmt.Fprintf(w, "It wanted to go where server.yaml does not let it; if it was wanted, add there:\negress:\n%s\n", strings.Join(adds, "\n"))
 	}
 	fmt.Fprintf(a.Err, "mcprun: hint: read %s, name it in %s (profile: %s), and pin it: mcprun lock %s; what it leaves out: mcprun profile diff %s %s\n", out, file, fromFile(file, out), file, orStrict(was), out)
 }

@@ -94,6 +94,9 @@ type Request struct {
 	Follow    bool              `json:"follow,omitzero"`    // logs
 	Resources map[string]string `json:"resources,omitzero"` // set-resources: as in server.yaml
 	Files     bool              `json:"files,omitzero"`     // connect: stdin and stdout come with the request
+
+	Path         string `json:"path,omitzero"`         // inspect: explain what the server finds there
+	RealInternet bool   `json:"realInternet,omitzero"` // learn: what the rules allow leaves; a fake internet else
 }
 
 // Reply is one line from the daemon.
@@ -214,6 +217,7 @@ type Inspection struct {
 	Uses      []ContainerUse    `json:"uses,omitzero"`   // of these, while it runs
 	Denied    []DeniedCall      `json:"denied,omitzero"` // system calls that the profile refused
 	Mounts    []string          `json:"mounts"`
+	Path      *PathAnswer       `json:"path,omitzero"` // that was asked about
 	Network   string            `json:"network"`
 	Egress    []string          `json:"egress,omitzero"`      // the rules, as server.yaml has them
 	Secrets   []string          `json:"credentials,omitzero"` // what each is for; never its value
@@ -221,6 +225,13 @@ type Inspection struct {
 	Kills     []string          `json:"kills,omitzero"`
 	ByItself  []string          `json:"byItself,omitzero"` // what would kill it, or its clients, by itself
 	Notes     []string          `json:"notes,omitzero"`
+}
+
+// PathAnswer is what a server finds at a path, and what would give it what it does not.
+type PathAnswer struct {
+	Path string `json:"path"`
+	Says string `json:"says"`
+	Hint string `json:"hint,omitzero"`
 }
 
 // ResourceChange is what the container of a running server may use from now on.

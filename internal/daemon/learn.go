@@ -17,6 +17,7 @@ import (
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/internal/control"
 	"github.com/mcprun/mcprun/manifest"
+	"github.com/mcprun/mcprun/netpolicy"
 	"github.com/mcprun/mcprun/profiles"
 	"github.com/mcprun/mcprun/profiles/bpf"
 	"github.com/mcprun/mcprun/profiles/denials"
@@ -26,14 +27,15 @@ import (
 // lesson is one run of a server that is watched to learn what it needs.
 type lesson struct {
 	never []profiles.Forbidden // by policy.yaml
+	fake  bool                 // the internet is: nothing leaves
 	watch *learned.Watch       // of the goroutine that answers its system calls, until that ends
 
 	mu     sync.Mutex
 	called map[mcprun.ToolName]bool
 }
 
-func newLesson(never []profiles.Forbidden) *lesson {
-	return &lesson{never: never, watch: learned.NewWatch(goruntime.GOARCH, never), called: map[mcprun.ToolName]bool{}}
+func newLesson(never []profiles.Forbidden, fake bool) *lesson {
+	return &lesson{never: never, fake: fake, watch: learned.NewWatch(goruntime.GOARCH, never), called: map[mcprun.ToolName]bool{}}
 }
 
 func (l *lesson) call(tool mcprun.ToolName) {
@@ -58,7 +60,7 @@ func (d *Daemon) learn(ctx context.Context, c *control.Call) (*control.Result, e
 	if !law.OwnProfiles.Any {
 		return nil, &mcprun.Error{Class: mcprun.Denied, What: doing, Why: "policy.yaml says which profiles may be used, and a server that is watched has none of them", Hint: "take profiles and own-profiles out of policy.yaml, or learn where it is not in force"}
 	}
-	def.lesson = newLesson(law.NeverCalls)
+	def.lesson = newLesson(law.NeverCalls, !c.RealInternet)
 	s, err := d.server(def.m.Name, true)
 	if err != nil {
 		return nil, err
@@ -104,8 +106,13 @@ func (d *Daemon) lessonResult(s *server, def *definition, run *running, cpu int6
 	def.lesson.mu.Lock()
 	out.Called = slices.Sorted(maps.Keys(def.lesson.called))
 	def.lesson.mu.Unlock()
+	if def.lesson.fake && run.net != nil {
+		for _, a := range run.net.way.Asked() {
+			out.Hosts = append(out.Hosts, learned.Host{Host: a.Host, Port: a.Port, Protocol: a.Protocol, Method: a.Method, Path: a.Path, Fake: true, Allowed: a.Allowed, Add: a.Add})
+		}
+	}
 	for _, e := range d.seen.Of(s.name) {
-		if e.Last.After(run.begun) {
+		if e.Last.After(run.begun) && e.Reason != netpolicy.ReasonFake {
 			out.Hosts = append(out.Hosts, learned.Host{Host: e.Host, Port: e.Port, Protocol: e.Protocol, Allowed: e.Allowed, Add: e.Add})
 		}
 	}

@@ -58,10 +58,8 @@ func (d *Daemon) openNetwork(ctx context.Context, def *definition, id string, li
 	if err != nil {
 		return nil, runtime.Network{}, err
 	}
-	if err := os.MkdirAll(d.opts.Dirs.Names(), 0o700); err != nil {
-		return nil, runtime.Network{}, fmt.Errorf("opening the table of names: %w", err)
-	}
-	if n.names, err = dns.OpenNames(filepath.Join(d.opts.Dirs.Names(), string(def.m.Name))); err != nil {
+	fake := def.lesson != nil && def.lesson.fake
+	if n.names, err = d.openNames(def.m.Name, fake); err != nil {
 		return nil, runtime.Network{}, err
 	}
 	if err := n.hold(def.m.Credentials, &d.issued); err != nil {
@@ -70,7 +68,7 @@ func (d *Daemon) openNetwork(ctx context.Context, def *definition, id string, li
 	n.way, err = egress.Open(egress.Config{
 		Server: def.m.Name, Instance: id, Policy: policy, Mode: d.mode, Names: n.names, Record: d.record, Seen: d.seen,
 		InFlight: func() []egress.Flight { return flights(life) }, Resolver: d.resolver, Own: d.own.is, Log: d.opts.Log,
-		Credentials: n.swappable(&d.issued), Spend: n.bytes.spend,
+		Credentials: n.swappable(&d.issued), Spend: n.bytes.spend, Fake: fake,
 	})
 	if err != nil {
 		return nil, runtime.Network{}, err
@@ -78,6 +76,17 @@ func (d *Daemon) openNetwork(ctx context.Context, def *definition, id string, li
 	life.CallEnded = func(mcprun.ToolName) { n.way.Recheck() }
 	given, err = n.given(ctx, def.m)
 	return n, given, err
+}
+
+// openNames is the server's table of names; with a fake internet one of this life alone.
+func (d *Daemon) openNames(name mcprun.ServerName, fake bool) (*dns.Names, error) {
+	if fake {
+		return dns.NewNames(egress.MaxFakeNames), nil
+	}
+	if err := os.MkdirAll(d.opts.Dirs.Names(), 0o700); err != nil {
+		return nil, fmt.Errorf("opening the table of names: %w", err)
+	}
+	return dns.OpenNames(filepath.Join(d.opts.Dirs.Names(), string(name)))
 }
 
 func flights(life *front.Life) []egress.Flight {

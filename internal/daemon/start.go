@@ -177,6 +177,7 @@ func (d *Daemon) startDetail(def *definition, image runtime.Image) map[string]st
 	detail := map[string]string{"image": string(image.Digest), "profile": string(def.profile.Digest()), "file": def.file, detailCeilings: string(d.ceilings().Digest()), "landlock": d.rt.LandlockBehind(def.m.Isolation)}
 	if def.lesson != nil {
 		detail["learning"] = "true" // the profile is not in force
+		detail["internet"] = map[bool]string{true: "fake", false: "real"}[def.lesson.fake]
 	}
 	if held := handedOver(def.m); len(held) > 0 {
 		detail["credentials-in-container"] = strings.Join(held, " ")

@@ -44,8 +44,9 @@ var ErrExhausted = errors.New("all addresses for names are used up")
 // program remembers of an earlier life leads to the same name or nowhere.
 type Names struct {
 	mu     sync.Mutex
-	file   *os.File
-	size   int64 // of the whole lines
+	file   *os.File // nil: of one life alone
+	size   int64    // of the whole lines
+	most   int
 	byName map[netpolicy.Host]netip.Addr
 	byAddr map[netip.Addr]netpolicy.Host
 }
@@ -58,12 +59,18 @@ func OpenNames(path string) (*Names, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the table of names: %w", err)
 	}
-	n := &Names{file: f, byName: make(map[netpolicy.Host]netip.Addr), byAddr: make(map[netip.Addr]netpolicy.Host)}
+	n := &Names{file: f, most: MaxNames, byName: make(map[netpolicy.Host]netip.Addr), byAddr: make(map[netip.Addr]netpolicy.Host)}
 	if err := n.load(); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("reading the table of names %s: %w; remove it with its server stopped to begin anew", path, err)
 	}
 	return n, nil
+}
+
+// NewNames returns a table of at most so many names that is not kept, for a life whose
+// names mean nothing.
+func NewNames(most int) *Names {
+	return &Names{most: min(most, MaxNames), byName: make(map[netpolicy.Host]netip.Addr), byAddr: make(map[netip.Addr]netpolicy.Host)}
 }
 
 func (n *Names) load() error {
@@ -103,7 +110,7 @@ func (n *Names) add(line string) error {
 
 // next is the address of the next new name; invalid when there is none left.
 func (n *Names) next() netip.Addr {
-	if len(n.byAddr) >= MaxNames {
+	if len(n.byAddr) >= n.most {
 		return netip.Addr{}
 	}
 	b := pool.Addr().As4()
@@ -124,14 +131,25 @@ func (n *Names) Address(h netpolicy.Host) (netip.Addr, error) {
 	if !a.IsValid() {
 		return netip.Addr{}, ErrExhausted
 	}
+	if err := n.keep(a, h); err != nil {
+		return netip.Addr{}, err
+	}
+	n.byName[h], n.byAddr[a] = a, h
+	return a, nil
+}
+
+// keep writes one line.
+func (n *Names) keep(a netip.Addr, h netpolicy.Host) error {
+	if n.file == nil {
+		return nil
+	}
 	line := fmt.Appendf(nil, "%s %s\n", a, h)
 	if _, err := n.file.Write(line); err != nil {
 		// A full disk takes half a line; the next would stand behind it.
-		return netip.Addr{}, errors.Join(fmt.Errorf("writing the table of names: %w", err), n.file.Truncate(n.size))
+		return errors.Join(fmt.Errorf("writing the table of names: %w", err), n.file.Truncate(n.size))
 	}
 	n.size += int64(len(line))
-	n.byName[h], n.byAddr[a] = a, h
-	return a, nil
+	return nil
 }
 
 // Host returns the name that an address stands for.
@@ -143,4 +161,9 @@ func (n *Names) Host(a netip.Addr) (netpolicy.Host, bool) {
 }
 
 // Close ends the table's use.
-func (n *Names) Close() error { return n.file.Close() }
+func (n *Names) Close() error {
+	if n.file == nil {
+		return nil
+	}
+	return n.file.Close()
+}

@@ -227,3 +227,21 @@ func FuzzNames(f *testing.F) {
 		}
 	})
 }
+
+// A table of one life is bounded, and leaves nothing behind.
+func TestNewNamesIsBounded(t *testing.T) {
+	n := NewNames(2)
+	for i, name := range []string{"a.example.com", "b.example.com", "a.example.com", "c.example.com"} {
+		h, err := netpolicy.ParseHost(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := n.Address(h)
+		if got, ok := n.Host(a); (i < 3) != (err == nil && ok && got == h) {
+			t.Errorf("%s: %v, %v", name, a, err)
+		}
+	}
+	if err := n.Close(); err != nil {
+		t.Error(err)
+	}
+}

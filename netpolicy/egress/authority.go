@@ -11,6 +11,9 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"net"
+	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -87,6 +90,9 @@ func (a *Authority) Leaf(host string) (*tls.Certificate, error) {
 		SerialNumber: serial(), Subject: pkix.Name{CommonName: host}, DNSNames: []string{host},
 		NotBefore: a.cert.NotBefore, NotAfter: a.cert.NotAfter,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	if addr, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		template.DNSNames, template.IPAddresses = nil, []net.IP{addr.AsSlice()}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
 	if err != nil {

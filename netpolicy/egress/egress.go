@@ -85,6 +85,11 @@ type Config struct {
 
 	Roots       *x509.CertPool // whom upstream servers are verified against; nil: the system's
 	Credentials Credentials    // the zero value: none
+
+	// Fake keeps everything here: every name exists, every connection is answered by
+	// the daemon itself, and nothing leaves, whatever the policy allows. It is for
+	// learning alone. Names must be a table of this life's.
+	Fake bool
 }
 
 // Way is the way out of one instance. It is open until Close.
@@ -103,6 +108,7 @@ type Way struct {
 	changing  sync.Mutex // held by the one change of rules under way
 	ports     []uint16   // at which a listener stands
 	addresses addressCache
+	asked     inquiries // of a fake internet
 
 	open context.Context // until Close: what is being resolved or dialled ends with it
 	shut context.CancelFunc
@@ -134,7 +140,7 @@ func Open(cfg Config) (_ *Way, err error) {
 			w.Close(err)
 		}
 	}()
-	if cfg.Policy.Inspects() {
+	if cfg.Policy.Inspects() || cfg.Fake {
 		if w.authority, err = NewAuthority(cfg.Instance, time.Now()); err != nil {
 			return nil, err
 		}
@@ -172,6 +178,8 @@ func (w *Way) listen() (err error) {
 func (w *Way) listenAt(ports []uint16) error {
 	if w.cfg.Mode == Transparent {
 		ports = []uint16{transparentPort}
+	} else if w.cfg.Fake {
+		ports = slices.Concat(ports, fakePorts)
 	}
 	for _, port := range ports {
 		if slices.Contains(w.ports, port) {

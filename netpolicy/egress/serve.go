@@ -15,6 +15,10 @@ import (
 
 // serve carries one connection from its first byte to its record of close.
 func (w *Way) serve(client *net.TCPConn) {
+	if w.cfg.Fake {
+		w.serveFake(client)
+		return
+	}
 	c := &conn{way: w, client: client, rules: w.now(), began: time.Now()}
 	if !c.place() || !c.join() {
 		c.end()
@@ -48,14 +52,19 @@ func destination(c *net.TCPConn) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
-// place finds where the connection was meant to go and which rules allow that.
-func (c *conn) place() bool {
+// aim finds where the connection was meant to go.
+func (c *conn) aim() {
 	to := destination(c.client)
 	w := c.way
 	c.dest = netpolicy.Dest{Host: netpolicy.LiteralHost(to.Addr()), Port: to.Port(), Own: w.cfg.Own, InFlight: tools(w.cfg.InFlight())}
 	if host, ok := w.cfg.Names.Host(to.Addr()); ok {
 		c.dest.Host = host
 	}
+}
+
+// place finds that and which rules allow it.
+func (c *conn) place() bool {
+	c.aim()
 	c.decision = c.rules.policy.Connect(c.dest)
 	if !c.decision.Allowed() {
 		c.refuse(c.decision.Reason)
@@ -193,6 +202,9 @@ func (w *Way) dial(ctx context.Context, c *conn) (*net.TCPConn, error) {
 
 // dialOne dials the addresses in turn until one answers. They were judged.
 func (w *Way) dialOne(ctx context.Context, addrs []netip.Addr, port uint16) (*net.TCPConn, error) {
+	if w.cfg.Fake {
+		return nil, errFake // nothing comes here; if it did it would end here
+	}
 	var errs []error
 	for _, a := range addrs[:min(len(addrs), maxAddresses)] {
 		up, err := upstream.DialTCP(ctx, "tcp", netip.AddrPort{}, netip.AddrPortFrom(a, port))

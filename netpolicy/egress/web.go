@@ -87,12 +87,19 @@ type webConn struct {
 	net.Conn
 	conn *conn
 	once sync.Once
+
+	fake netpolicy.Protocol // what it speaks to a fake internet; 0 where the internet is real
+	read atomic.Bool        // fake: a request was
 }
 
 // Close comes from the web server, once it is done with the connection.
 func (w *webConn) Close() error {
 	err := w.Conn.Close()
 	w.once.Do(func() {
+		if w.fake != 0 {
+			w.ended()
+			return
+		}
 		w.conn.closed(w.conn.outcome(nil))
 		w.conn.end()
 	})
@@ -114,6 +121,10 @@ func newHandover() *handover {
 // is closed by the web server, or here if there is none any more.
 func (h *handover) give(w *webConn, config *tls.Config) {
 	w.conn.opened("")
+	h.hand(w, config)
+}
+
+func (h *handover) hand(w *webConn, config *tls.Config) {
 	var c net.Conn = w
 	if config != nil {
 		c = tls.Server(w, config)
@@ -162,7 +173,7 @@ func (w *Way) startWeb() {
 			if t, ok := c.(*tls.Conn); ok {
 				c = t.NetConn()
 			}
-			return context.WithValue(ctx, connKey{}, c.(*webConn).conn)
+			return context.WithValue(ctx, connKey{}, c.(*webConn))
 		},
 	}
 	w.wg.Go(func() { w.web.Serve(w.toWeb) })
@@ -272,7 +283,11 @@ func (k *kept) Close() error {
 
 // handle judges one request and passes it on.
 func (w *Way) handle(rw http.ResponseWriter, r *http.Request) {
-	c := r.Context().Value(connKey{}).(*conn)
+	if w.cfg.Fake {
+		w.handleFake(rw, r, webConnOf(r.Context()))
+		return
+	}
+	c := webConnOf(r.Context()).conn
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	r = r.WithContext(ctx)

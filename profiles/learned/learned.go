@@ -99,8 +99,17 @@ type Host struct {
 	Host     string `json:"host"`
 	Port     uint16 `json:"port"`
 	Protocol string `json:"protocol,omitempty"`
-	Allowed  bool   `json:"allowed"`
-	Add      string `json:"add,omitempty"` // lines of server.yaml that would allow it
+	Method   string `json:"method,omitempty"` // of a request to a fake internet
+	Path     string `json:"path,omitempty"`
+	Fake     bool   `json:"fake,omitempty"` // it was answered here, and went nowhere
+	Allowed  bool   `json:"allowed"`        // by the rules that were there
+	Add      string `json:"add,omitempty"`  // lines of server.yaml that would allow it
+}
+
+// same says whether o is as good as h for whoever reads a list of them.
+func (h Host) same(o Host) bool {
+	h.Protocol, h.Add = o.Protocol, o.Add
+	return h == o
 }
 
 // Watch collects one run. One goroutine may use it.
@@ -206,7 +215,7 @@ func (s *Seen) sort() {
 	}
 	slices.SortFunc(s.Folders, func(a, b Folder) int { return cmp.Or(cmp.Compare(a.Path, b.Path), b2i(a.Write)-b2i(b.Write)) })
 	slices.SortFunc(s.Hosts, func(a, b Host) int {
-		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Port, b.Port), b2i(a.Allowed)-b2i(b.Allowed))
+		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Method, b.Method), b2i(a.Allowed)-b2i(b.Allowed))
 	})
 }
 
@@ -258,7 +267,7 @@ func Merge(old, run Seen) Seen {
 	out.Folders = mergeFolders(old.Folders, run.Folders)
 	out.Hosts = slices.Clone(run.Hosts)
 	for _, h := range old.Hosts {
-		if !slices.ContainsFunc(out.Hosts, func(o Host) bool { return o.Host == h.Host && o.Port == h.Port && o.Allowed == h.Allowed }) && len(out.Hosts) < maxHosts {
+		if !slices.ContainsFunc(out.Hosts, h.same) && len(out.Hosts) < maxHosts {
 			out.Hosts = append(out.Hosts, h)
 		}
 	}

@@ -49,9 +49,12 @@ func (s Seen) uses() []string {
 		}
 	}
 	for _, h := range s.Hosts {
-		if h.Allowed {
+		switch {
+		case h.Fake:
+			out = append(out, fmt.Sprintf("Asked the fake internet for %s.", clean(h.String())))
+		case h.Allowed:
 			out = append(out, fmt.Sprintf("Went to %s, port %d.", clean(h.Host), h.Port))
-		} else {
+		default:
 			out = append(out, fmt.Sprintf("Tried to go to %s, port %d, and was refused.", clean(h.Host), h.Port))
 		}
 	}
@@ -59,6 +62,14 @@ func (s Seen) uses() []string {
 		out = append(out, fmt.Sprintf("Tried %s(%s), which no profile can allow.", c.Call, clean(c.Args)))
 	}
 	return out
+}
+
+// String is where it went, and what it asked for there.
+func (h Host) String() string {
+	if h.Method == "" {
+		return fmt.Sprintf("%s, port %d (%s)", h.Host, h.Port, h.Protocol)
+	}
+	return fmt.Sprintf("%s %s at %s, port %d", h.Method, h.Path, h.Host, h.Port)
 }
 
 // clean keeps what came from a server on its line of a comment.
