@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/internal/control"
 	"github.com/mcprun/mcprun/lock"
 )
@@ -54,20 +56,38 @@ func (a *App) showServers(w io.Writer, servers []control.ServerStatus, kills []s
 }
 
 func (a *App) inspectCommand() *cobra.Command {
-	return &cobra.Command{
+	var path string
+	cmd := &cobra.Command{
 		Use: "inspect NAME", Short: "show what a server may do and what holds it", Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			name, err := nameOf(args[0])
 			if err != nil {
 				return err
 			}
-			res, err := a.do(control.Request{Op: control.OpInspect, Server: name})
+			if path != "" && !filepath.IsAbs(path) {
+				return &mcprun.Error{Class: mcprun.Usage, What: "the path " + lock.Visible(path) + " is not absolute", Hint: "give it as the server has it: --path /workspace/a.txt"}
+			}
+			res, err := a.do(control.Request{Op: control.OpInspect, Server: name, Path: path})
 			if err != nil {
 				return err
+			}
+			if p := res.Inspect.Path; p != nil && !a.json {
+				return a.showPath(p)
 			}
 			return a.print(res.Inspect, func(w io.Writer) { a.showInspection(w, res.Inspect) })
 		},
 	}
+	cmd.Flags().StringVar(&path, "path", "", "say what the server finds at this `path` instead, and why it is not this machine's file")
+	return cmd
+}
+
+// showPath says what a server finds at a path.
+func (a *App) showPath(p *control.PathAnswer) error {
+	fmt.Fprintf(a.Out, "%s: %s\n", lock.Visible(p.Path), lock.Visible(p.Says))
+	if p.Hint != "" {
+		fmt.Fprintf(a.Err, "mcprun: hint: %s\n", lock.Visible(p.Hint))
+	}
+	return nil
 }
 
 func (a *App) showInspection(w io.Writer, in *control.Inspection) {

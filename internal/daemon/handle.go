@@ -435,6 +435,10 @@ func (d *Daemon) inspect(c *control.Call) (*control.Result, error) {
 		return &control.Result{Inspect: in}, nil
 	}
 	describe(in, def)
+	if c.Path != "" {
+		says, hint := def.m.ExplainPath(filepath.Dir(def.file), c.Path)
+		in.Path = &control.PathAnswer{Path: c.Path, Says: says, Hint: hint}
+	}
 	in.ByItself = append(killsOf(def.m.Kill, "server.yaml"), killsOf(d.ceilings().Kill, "policy.yaml")...)
 	filter, err := def.profile.Seccomp(goruntime.GOARCH)
 	if err != nil {
