@@ -1,6 +1,7 @@
 package manifest_test
 
 import (
+	"bytes"
 	"errors"
 	"math/rand/v2"
 	"net/netip"
@@ -66,6 +67,12 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := manifest.Parse("fuzz", data)
+		// Whatever the bytes, lines that are to be shown are lines of the file.
+		for key, at := range manifest.ReadLines(data) {
+			if at.First < 1 || at.Last < at.First || at.Last > bytes.Count(data, []byte("\n"))+1 {
+				t.Fatalf("%s stands at %v", key, at)
+			}
+		}
 		if err == nil {
 			roundTrip(t, s)
 			return

@@ -199,7 +199,7 @@ func (a *App) showTightened(w io.Writer, t *tightened, days int) {
 	u := t.Used
 	fmt.Fprintf(w, "%s in the last %s: %s, %s, %s out.\n", t.Server, count(days, "day"), count(u.Starts, "start"), count(u.Calls, "call"), count(u.Connections, "connection"))
 	if begins := u.First.Sub(u.Since); !u.First.IsZero() && begins > 24*time.Hour {
-		fmt.Fprintf(w, "Its first record since then is only %s old: less than was asked for.\n", agePlain(time.Since(u.First)))
+		fmt.Fprintf(w, "Its record begins %s ago: what it needs less often is not in it.\n", agePlain(time.Since(u.First)))
 	}
 	switch {
 	case t.Quiet != "":
@@ -259,6 +259,8 @@ func (p proposed) line() string {
 // agePlain is a time in the unit that it is thought of in.
 func agePlain(d time.Duration) string {
 	switch {
+	case d < time.Minute:
+		return "less than a minute"
 	case d < time.Hour:
 		return count(int(d/time.Minute), "minute")
 	case d < 48*time.Hour:
