@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/mcprun/mcprun/integration/harness"
@@ -15,9 +16,9 @@ import (
 
 // line is what these tests look at of a record.
 type line struct {
-	Seq                                     uint64
-	Type, Rule, Method, Principal, Who, Why string
-	Detail                                  map[string]string
+	Seq                                              uint64
+	Type, Rule, Method, Principal, Who, Why, Outcome string
+	Detail                                           map[string]string
 }
 
 func lines(t *testing.T, d *harness.Daemon) (out []line) {
@@ -144,4 +145,77 @@ func TestClientsAreKilledByThemselves(t *testing.T) {
 	refused(t, theirEcho(), "access.denied was seen 3 times within 1m")
 	answers(t, echo(d, "one"))
 	d.Must("audit", "verify")
+}
+
+// A crash of the daemon takes nothing back of what was counted: else who can make it crash
+// is never killed. What was counted before a kill does not count after it.
+func TestCrashesForgetNothing(t *testing.T) {
+	policy := filepath.Join(t.TempDir(), "policy.yaml")
+	const rules = "version: 1\nkill: [{after: call.refused, times: 4, within: 1h}, {after: server.crashed, times: 3, within: 1h, level: label, label: team}]\n"
+	if err := os.WriteFile(policy, []byte(rules), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	d := harness.New(t, "-clients", fmt.Sprint(someone), "-policy", policy)
+	d.Up("one", "gosdk", "labels: {team: x}\nkill: [{after: server.crashed, times: 2, within: 1h}]\n"+small)
+	d.Up("two", "gosdk", "labels: {team: x}\n"+small)
+	again := func() {
+		t.Helper()
+		d.Crash()
+		d.Start()
+		d.Ready()
+		d.Must("start", "one.yaml")
+	}
+	wrong := func() {
+		t.Helper()
+		if text, code := begin(t, asUser(d.Command("call", "one", "no_such_tool", "{}"), someone)).end(t); code != 3 {
+			t.Errorf("a wrong call: code %d, %s", code, text)
+		}
+	}
+	theirs := func() *exec.Cmd { return asUser(d.Command("call", "one", "test_simple_text", "{}"), someone) }
+	for range 3 { // a crash after each
+		wrong()
+		again()
+	}
+	answers(t, theirs())
+	answers(t, d.Command("call", "one", "test_simple_text", "{}"))
+	wrong()
+	refused(t, theirs(), "call.refused was seen 4 times within 1h")
+	answers(t, d.Command("call", "one", "test_simple_text", "{}")) // the control: nobody else
+
+	d.Must("revive", "--principal", fmt.Sprintf("uid:%d", someone), "--why", "test")
+	again()
+	wrong()
+	answers(t, theirs())
+
+	// A rule of a server's own, and one that goes by its label, which only its start tells.
+	crash := func(server string, times int) {
+		t.Helper()
+		for _, pid := range alive(d, server) {
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
+		eventually(t, "the crash is recorded", func() bool {
+			n := 0
+			for _, l := range lines(t, d) {
+				if l.Type == "stop" && l.Outcome == "crashed" {
+					n++
+				}
+			}
+			return n == times
+		})
+	}
+	crash("one", 1)
+	again()
+	d.Must("start", "two.yaml")
+	crash("two", 2)
+	if text := d.Must("ps", "--json"); strings.Contains(text, "server.crashed was seen") {
+		t.Errorf("killed too early: %s", text)
+	}
+	d.Crash()
+	d.Start()
+	d.Ready()
+	d.Must("start", "two.yaml")
+	d.Must("start", "one.yaml")
+	crash("one", 3)
+	refused(t, d.Command("start", "one.yaml"), "server.crashed was seen")
+	refused(t, d.Command("start", "two.yaml"), "server.crashed was seen 3 times within 1h")
 }

@@ -237,6 +237,9 @@ func (d *Daemon) open(ctx context.Context) error {
 	if err := d.restoreWaiting(); err != nil {
 		return fmt.Errorf("reading what waits for a human: %w", err)
 	}
+	if err := d.recallSeen(); err != nil {
+		return err
+	}
 	d.openChat()
 	if err := d.openLimits(); err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/mcprun/mcprun"
+	"github.com/mcprun/mcprun/approval"
 	"github.com/mcprun/mcprun/audit"
 	"github.com/mcprun/mcprun/gate"
 	"github.com/mcprun/mcprun/internal/decided"
@@ -52,6 +53,9 @@ func (w *watchedRecord) AppendDurable(r *audit.Record) error {
 type reflexes struct {
 	watch  detect.Watch
 	ladder sync.WaitGroup // kills under way
+
+	before   uint64   // the last record of earlier lives
+	recalled sync.Map // servers for which the record was read
 }
 
 // close waits for the kills that are under way, and begins no more.
@@ -93,6 +97,79 @@ func (d *Daemon) throwByItself(k limits.Kill) {
 	if err != nil {
 		d.opts.Log.Error("a kill by itself", "target", k.Target.String(), "why", k.Why, "err", err)
 	}
+}
+
+// recallSeen counts anew what earlier lives saw, as the record has it: otherwise a server
+// that can make the daemon crash would never be killed.
+func (d *Daemon) recallSeen() error {
+	d.reflexes.before = d.record.Head().Seq
+	return d.recall(d.reflexes.watch.Recall())
+}
+
+// recallServer does what recallSeen cannot before the server.yaml is known, once in a life.
+func (d *Daemon) recallServer(name mcprun.ServerName) error {
+	if _, done := d.reflexes.recalled.Load(name); done {
+		return nil
+	}
+	if err := d.recall(d.reflexes.watch.RecallServer(name)); err != nil {
+		return err
+	}
+	d.reflexes.recalled.Store(name, true)
+	return nil
+}
+
+func (d *Daemon) recall(r *detect.Recall) error {
+	reach := r.Reach()
+	if reach == 0 {
+		return nil
+	}
+	now := timeNow()
+	since := now.Add(-reach)
+	err := audit.Since(d.opts.Dirs.Audit(), since, func(e audit.Entry) error {
+		rec := &e.Record
+		if rec.Time.Before(since) {
+			return nil
+		}
+		at := rec.Time
+		if at.After(now) { // the clock went back
+			at = now
+		}
+		t, named := approval.KillTarget(rec)
+		switch {
+		case named && rec.Type == audit.TypeKill:
+			r.Threw(t, at, rec.Why)
+		case named && rec.Type == audit.TypeRevive:
+			r.Revived(t)
+		case rec.Seq <= d.reflexes.before: // what came later was counted as it came
+			if e, ok := recordedIn(rec); ok {
+				r.Saw(e, at)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("reading what was seen by rules that kill: %w", err)
+	}
+	for _, k := range d.switches.All() { // thrown before, or with no daemon to record it
+		r.Threw(k.Target, k.When, k.Why)
+	}
+	r.Done(now)
+	return nil
+}
+
+// recordedIn is seenIn, and the limits of containers too.
+func recordedIn(rec *audit.Record) (detect.Event, bool) {
+	if rec.Type != audit.TypeStrain {
+		return seenIn(rec)
+	}
+	e := detect.Event{Server: rec.Server, Times: number(rec.Detail[detailTimes])}
+	switch rec.Rule {
+	case rulePrefix + "memory":
+		e.Name = detect.ContainerMemory
+	case rulePrefix + "pids":
+		e.Name = detect.ContainerPids
+	}
+	return e, e.Name != ""
 }
 
 // notAttempts are refusals of the way out that say nothing of what a server is up to: it

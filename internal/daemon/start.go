@@ -78,7 +78,10 @@ func (s *server) bringUp(ctx context.Context, def *definition, who mcprun.Princi
 	s.state, s.why, s.since, s.spec, s.cancel, s.coming = "starting", "", timeNow(), def, cancel, def.m.Labels
 	s.knownBy(def)
 	s.mu.Unlock()
-	err := s.begin(ctx, def, who, why, progress)
+	err := s.d.recallServer(s.name)
+	if err == nil {
+		err = s.begin(ctx, def, who, why, progress)
+	}
 	s.setCancel(nil, nil)
 	if err == nil && !s.isUp() {
 		err = fmt.Errorf("it ended right after its start; its last words: %s", s.lastWords())

@@ -3,8 +3,7 @@
 //
 // It counts; it looks at nothing, knows no time, and throws nothing: the caller says what
 // was seen and when, and carries out what is decided. What nobody detects is not counted.
-// The counts are in memory: a restart of the daemon begins at zero, while switches that
-// were thrown stay thrown. Whoever can make a server do what is counted can have it
+// The counts are in memory; Recall makes them anew from what the caller has recorded. Whoever can make a server do what is counted can have it
 // killed: that is the price of every automatic switch.
 package detect
 

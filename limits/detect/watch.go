@@ -20,6 +20,7 @@ const MaxCounters = 1024
 type Watch struct {
 	mu       sync.Mutex
 	closed   bool
+	holds    bool      // it counts what is past, and no number is reached
 	last     time.Time // the clock never goes back here
 	common   []Rule
 	servers  map[mcprun.ServerName]ofOne
@@ -125,6 +126,10 @@ func (w *Watch) count(k counterKey, e Event, labels []mcprun.Label, now time.Tim
 	}
 	seen := c.add(now, e.Times, k.rule.Within)
 	if seen < k.rule.Times {
+		return
+	}
+	if w.holds {
+		c.hold(k.rule.Times - 1)
 		return
 	}
 	*c = counter{last: now, until: now.Add(k.rule.CoolDown)}
