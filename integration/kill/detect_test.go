@@ -171,21 +171,28 @@ func TestCrashesForgetNothing(t *testing.T) {
 			t.Errorf("a wrong call: code %d, %s", code, text)
 		}
 	}
-	theirs := func() *exec.Cmd { return asUser(d.Command("call", "one", "test_simple_text", "{}"), someone) }
+	ours := func() *exec.Cmd { return d.Command("call", "one", "test_simple_text", "{}") }
+	theirs := func() *exec.Cmd { return asUser(ours(), someone) }
+	served := func(cmd *exec.Cmd) {
+		t.Helper()
+		if text, code := begin(t, cmd).end(t); code != 0 || !strings.Contains(text, "simple text") {
+			t.Errorf("%v: exit code %d, %s", cmd.Args, code, text)
+		}
+	}
 	for range 3 { // a crash after each
 		wrong()
 		again()
 	}
-	answers(t, theirs())
-	answers(t, d.Command("call", "one", "test_simple_text", "{}"))
+	served(theirs())
+	served(ours())
 	wrong()
 	refused(t, theirs(), "call.refused was seen 4 times within 1h")
-	answers(t, d.Command("call", "one", "test_simple_text", "{}")) // the control: nobody else
+	served(ours()) // the control: nobody else
 
 	d.Must("revive", "--principal", fmt.Sprintf("uid:%d", someone), "--why", "test")
 	again()
 	wrong()
-	answers(t, theirs())
+	served(theirs())
 
 	// A rule of a server's own, and one that goes by its label, which only its start tells.
 	crash := func(server string, times int) {

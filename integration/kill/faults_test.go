@@ -1,6 +1,7 @@
 package kill
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -75,10 +76,66 @@ func ways(t *testing.T, d *harness.Daemon, key killKey) (all map[string]func(), 
 				}
 			}()
 		},
+		"page":        button(t, d),
+		"interrupted": interrupt(t, d, "interrupted", syscall.SIGINT),
 	}, func() []*program { return begun }
 }
 
-var wayNames = []string{"command", "label", "paused", "keep", "folder", "another", "http"}
+var wayNames = []string{"command", "label", "paused", "keep", "folder", "another", "http", "page", "interrupted"}
+
+// reasonOf is what the switch of each way says.
+func reasonOf(name string) string {
+	if name == "interrupted" {
+		return "mcprun run "
+	}
+	return "a fault"
+}
+
+// button opens the page as an operator, and returns what its button for a server does.
+func button(t *testing.T, d *harness.Daemon) (press func()) {
+	t.Helper()
+	out := d.Must("approvals", "page")
+	at := strings.Index(out, "http://")
+	if at < 0 {
+		t.Fatalf("no address: %s", out)
+	}
+	origin, ticket, ok := strings.Cut(strings.Fields(out[at:])[0], "/#ticket=")
+	if !ok {
+		t.Fatalf("no ticket: %s", out)
+	}
+	ask := func(path, token, body string) (*http.Response, error) {
+		r, _ := http.NewRequest("POST", origin+path, strings.NewReader(body))
+		for k, v := range map[string]string{"Content-Type": "application/json", "Origin": origin, "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "empty", "Sec-Fetch-Mode": "cors", "Authorization": "Bearer " + token} {
+			r.Header.Set(k, v)
+		}
+		return http.DefaultClient.Do(r)
+	}
+	res, err := ask("/api/enter", "", fmt.Sprintf(`{"ticket":%q}`, ticket))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var session struct{ Token string }
+	if err := json.NewDecoder(res.Body).Decode(&session); err != nil || res.StatusCode != http.StatusOK || session.Token == "" {
+		t.Fatalf("entering: %s, %v", res.Status, err)
+	}
+	return func() {
+		go func() { // it answers when all is done
+			if res, err := ask("/api/stop", session.Token, `{"target":"server@page","why":"a fault"}`); err == nil {
+				res.Body.Close()
+			}
+		}()
+	}
+}
+
+// interrupt has mcprun run hold a server that was up, and returns what ends that.
+func interrupt(t *testing.T, d *harness.Daemon, server string, sig syscall.Signal) func() {
+	t.Helper()
+	d.Must("stop", server)
+	p := begin(t, d.Command("run", server+".yaml"))
+	eventually(t, server+" runs", func() bool { return len(alive(d, server)) > 0 && ps(t, d, server).State == "running" })
+	return func() { p.Process.Signal(sig) }
+}
 
 // throwCalls throws the switches that end no process.
 func throwCalls(t *testing.T, d *harness.Daemon) {
@@ -121,13 +178,13 @@ func TestContainerdStopped(t *testing.T) {
 	before := d.Snapshot()
 	fleet(d, wayNames...)
 	d.Must("pause", "paused")
+	all, commands := ways(t, d, key)
 	ctrd := containerdOf(t, d)
 	if err := syscall.Kill(ctrd, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	goOn := func() { syscall.Kill(ctrd, syscall.SIGCONT) }
 	defer goOn()
-	all, commands := ways(t, d, key)
 	for _, name := range wayNames {
 		dies(t, d, name, all[name])
 	}
@@ -143,7 +200,7 @@ func TestContainerdStopped(t *testing.T) {
 	emptied(t, d)
 	d.Must("revive", "--all", "--why", "test")
 	for _, name := range wayNames {
-		refused(t, d.Command("start", name+".yaml"), "a fault")
+		refused(t, d.Command("start", name+".yaml"), reasonOf(name))
 	}
 	d.Must("start", "last.yaml")
 	d.Must("start", "rest.yaml")
@@ -193,9 +250,9 @@ func TestDiskFull(t *testing.T) {
 	fleet(d, append([]string{"rest", "last", "still"}, wayNames...)...)
 	d.Must("pause", "paused")
 	d.Must("pause", "still")
+	all, commands := ways(t, d, key)
 	fillRecord()
 	fillSwitches()
-	all, commands := ways(t, d, key)
 	for _, name := range wayNames {
 		dies(t, d, name, all[name])
 	}
@@ -231,7 +288,7 @@ func TestDiskFull(t *testing.T) {
 	freeSwitches()
 	d.Must("revive", "--all", "--why", "test")
 	for _, name := range wayNames {
-		refused(t, d.Command("start", name+".yaml"), "a fault")
+		refused(t, d.Command("start", name+".yaml"), reasonOf(name))
 	}
 	d.Must("start", "last.yaml")
 	d.Must("start", "rest.yaml")
@@ -241,12 +298,16 @@ func TestDiskFull(t *testing.T) {
 // What is thrown at a daemon that is stopped is thrown when it goes on.
 func TestDaemonStopped(t *testing.T) {
 	d := harness.New(t)
-	fleet(d, "folder", "rest")
+	fleet(d, "folder", "rest", "ended")
+	end := interrupt(t, d, "ended", syscall.SIGTERM)
 	if err := syscall.Kill(d.Pid(), syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
 	put(t, d, "label@is=folder", "a fault")
+	end()
 	dies(t, d, "folder", func() { syscall.Kill(d.Pid(), syscall.SIGCONT) })
+	eventually(t, "what mcprun run held is dead", func() bool { return len(alive(d, "ended")) == 0 })
+	refused(t, d.Command("start", "ended.yaml"), "mcprun run ")
 	emptied(t, d)
 	if len(alive(d, "rest")) == 0 {
 		t.Error("the control: the other server has ended")
