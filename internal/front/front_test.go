@@ -287,6 +287,9 @@ func TestKillFailsWhatIsInFlight(t *testing.T) {
 	r.switches.Deny(all)
 	r.server.FailHeld(&KilledError{all})
 	c.want(`"id":4,`, "killed")
+	// Its connection stays until it is dead: what it says there reaches nobody.
+	r.back.send(`{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"last words"}}`)
+	r.back.send(`{"jsonrpc":"2.0","id":4,"result":{"content":[]}}`)
 	c.send(call(`5`, "count", `{}`))
 	c.want(`"id":5,`, "killed", "mcprun revive files")
 }

@@ -153,9 +153,6 @@ func (s *Server) FailHeld(cause error) {
 	}
 }
 
-// Fail is FailHeld of one life, and the server does learn of it: its connection ends.
-func (l *Life) Fail(cause error) { l.conn.Fail(cause) }
-
 // KilledError is what a call gets that a kill switch ended or refused.
 type KilledError struct{ Kill limits.Kill }
 

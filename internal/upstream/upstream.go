@@ -172,8 +172,8 @@ func (c *Conn) Fail(err error) {
 	c.box.Close()
 }
 
-// FailHeld is Fail, but the server does not learn of it: its connection stays, and no
-// request is sent on it any more.
+// FailHeld is Fail, but the server does not learn of it: its connection stays, no request is
+// sent on it any more, and nothing that the server asks or tells on it is passed on.
 func (c *Conn) FailHeld(err error) {
 	c.mu.Lock()
 	if c.err == nil {
@@ -187,6 +187,12 @@ func (c *Conn) FailHeld(err error) {
 		p.timer.Stop()
 		p.reply(Reply{Err: cause})
 	}
+}
+
+func (c *Conn) failed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err != nil
 }
 
 func (c *Conn) expire(id int64, after time.Duration) {
@@ -282,6 +288,9 @@ func (c *Conn) message(line []byte) {
 	m, werr := mcpwire.ParseServer(line)
 	if werr != nil {
 		c.dropped(RuleViolation, "not a message: "+werr.Message, 1)
+		return
+	}
+	if c.failed() && (m.Kind == mcpwire.Request || m.Kind == mcpwire.Notification) {
 		return
 	}
 	switch m.Kind {
