@@ -80,6 +80,12 @@ func TestNoRulesNoNetwork(t *testing.T) {
 			t.Errorf("mcprun egress does not say %q:\n%s%s", want, out, errs)
 		}
 	}
+	out, errs, _ = w.d.Run("profile", "denials", "net")
+	for _, want := range []string{"WAY OUT", "api.example.com", "host: api.example.com, port: 443"} {
+		if !strings.Contains(out+errs, want) {
+			t.Errorf("mcprun profile denials does not say %q:\n%s%s", want, out, errs)
+		}
+	}
 	// The control: the same container, its file with the lines that were printed.
 	w.d.Must("stop", "net")
 	w.up("net", trusting+"egress:\n  - {host: api.example.com, port: 443}\n")

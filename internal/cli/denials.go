@@ -14,12 +14,13 @@ import (
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/internal/control"
 	"github.com/mcprun/mcprun/lock"
+	"github.com/mcprun/mcprun/profiles"
 )
 
 func (a *App) denialsCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "denials NAME", Short: "show the system calls that a server's profile refused", Args: cobra.ExactArgs(1),
-		Long: "Show each kind of system call that a server's profile refused since the daemon started: how often, by which program,\nduring a call of which tool, why, and what would allow it. Most programs go on without: look here when one does not work.",
+		Use: "denials NAME", Short: "show what a server was refused: system calls and ways out", Args: cobra.ExactArgs(1),
+		Long: "Show each kind of system call that a server's profile refused since the daemon started: how often, by which program,\nduring a call of which tool, why, and what would allow it; then where it tried to go and was not let.\nMost programs go on without: look here when one does not work.",
 		RunE: func(_ *cobra.Command, args []string) error {
 			name, err := nameOf(args[0])
 			if err != nil {
@@ -29,16 +30,40 @@ func (a *App) denialsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.print(res.Denials, func(w io.Writer) { a.showDenials(w, res.Denials) })
+			ways, err := a.do(control.Request{Op: control.OpEgress, Server: name})
+			if err != nil {
+				return err
+			}
+			all := refusals{res.Denials, refusedWays(ways.Egress.Destinations)}
+			return a.print(all, func(w io.Writer) { a.showRefusals(w, all) })
 		},
 	}
 }
 
-func (a *App) showDenials(w io.Writer, d *control.Denials) {
-	if len(d.Calls) == 0 {
-		fmt.Fprintf(a.Err, "mcprun: profile %s has refused %s nothing since the daemon started\n", d.Profile, d.Server)
+// refusals are all that a server was refused below its tools.
+type refusals struct {
+	*control.Denials
+	Egress []control.Destination `json:"egress"`
+}
+
+func refusedWays(all []control.Destination) []control.Destination {
+	return slices.DeleteFunc(slices.Clone(all), func(d control.Destination) bool { return d.Allowed })
+}
+
+func (a *App) showRefusals(w io.Writer, r refusals) {
+	if len(r.Calls) == 0 && len(r.Egress) == 0 {
+		fmt.Fprintf(a.Err, "mcprun: %s was refused no system call and no way out since the daemon started\n", r.Server)
 		return
 	}
+	if len(r.Calls) > 0 {
+		a.showDenials(w, r.Denials)
+	}
+	if len(r.Egress) > 0 {
+		a.showRefusedWays(w, r.Egress)
+	}
+}
+
+func (a *App) showDenials(w io.Writer, d *control.Denials) {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(tw, "SYSTEM CALL\tTIMES\tPROGRAM\tDURING\tFIRST\tLAST\tCAN BE ALLOWED")
 	for _, c := range d.Calls {
@@ -50,6 +75,9 @@ func (a *App) showDenials(w io.Writer, d *control.Denials) {
 	}
 	tw.Flush()
 	for _, why := range deniedWhys(d.Calls) {
+		fmt.Fprintln(w, why)
+	}
+	for _, why := range deniedCapabilities(d.Calls) {
 		fmt.Fprintln(w, why)
 	}
 	if adds := deniedAdds(d.Calls); len(adds) > 0 {
@@ -83,6 +111,34 @@ func clipList(list []string) []string {
 		return append(slices.Clone(list[:most]), fmt.Sprintf("and %d more", len(list)-most))
 	}
 	return list
+}
+
+func (a *App) showRefusedWays(w io.Writer, ways []control.Destination) {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "WAY OUT\tTIMES\tVIA\tFIRST\tLAST\tWHY NOT")
+	for _, d := range ways {
+		fmt.Fprintf(tw, "%s\t%d\t%s\t%s\t%s\t%s\n", destination(d), d.Count, orDash(d.Protocol), ago(d.First), ago(d.Last), d.Why)
+	}
+	tw.Flush()
+	for _, lines := range suggestions(ways) {
+		fmt.Fprintf(a.Err, "mcprun: hint: if it was wanted, add to server.yaml:\n%s\n", lines)
+	}
+}
+
+// deniedCapabilities says of calls that need a capability why none is to be had, once for
+// each capability.
+func deniedCapabilities(calls []control.DeniedCall) []string {
+	var out []string
+	seen := map[string]bool{}
+	for _, c := range calls {
+		needs := profiles.Needs(c.Call)
+		if needs == "" || seen[needs] {
+			continue
+		}
+		seen[needs] = true
+		out = append(out, fmt.Sprintf("  %s: needs %s, and no server has a capability or can mount; folders are given by files in server.yaml", c.Call, needs))
+	}
+	return out
 }
 
 // deniedCall is a refused call as C writes it.
