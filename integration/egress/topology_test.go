@@ -7,19 +7,29 @@ import (
 	"time"
 
 	"github.com/mcprun/mcprun/integration/lab"
+	"github.com/mcprun/mcprun/internal/testenv"
 )
 
 // Whatever program and library a server uses, it reaches the allowed host by its
 // name, and nothing else: names do not exist, addresses are reset, packets are
 // refused, at once and on the record. Rows of shared/cases/egress.md by number.
 func TestNothingLeavesButWhatIsAllowed(t *testing.T) {
+	for _, wall := range []string{"runc", "gvisor"} {
+		t.Run(wall, func(t *testing.T) { nothingLeaves(t, wall) })
+	}
+}
+
+func nothingLeaves(t *testing.T, wall string) {
+	if wall == "gvisor" {
+		testenv.Need(t, "gvisor")
+	}
 	w := newWorld(t)
 	web := w.lab.HTTPS(public+":443", "api.example.com")
 	trap := w.lab.TCPEcho("0.0.0.0:8443")
 	trap6 := w.lab.TCPEcho("[" + public6 + "]:443")
 	dns := w.lab.UDPEcho(otherPublic + ":53")
 	w.lab.DNS.Names(map[string][]string{"api.example.com": {public}, "evil.example.org": {otherPublic}})
-	w.up("net", trusting+"egress:\n  - {host: api.example.com}\n")
+	w.up("net", "isolation: "+wall+"\n"+trusting+"egress:\n  - {host: api.example.com}\n")
 	watch := w.lab.Capture()
 	w.allowed(w.try("net", "get", "https://api.example.com/echo"), "the allowed host")
 	for _, row := range []struct {
