@@ -225,18 +225,40 @@ func Profiles() []string { return []string{"strict", "go", "node", "python"} }
 // Parse reads one server.yaml. The error is always an *ErrorList that holds every
 // error found, in the order of the file; filename is used only to print it.
 func Parse(filename string, data []byte) (*Server, error) {
+	s, _, err := ParseUnder(filename, data, nil)
+	return s, err
+}
+
+// ParseUnder is Parse with the text of the profile in a file that the server.yaml names,
+// whose sections it gets where it does not have them itself: these are returned as well.
+// The profile is not judged but for them; that is for ParseProfile.
+func ParseUnder(filename string, data, profile []byte) (s *Server, taken []string, err error) {
 	r := newReport()
 	root := readYAML(data, r)
 	if root == nil {
-		return nil, r.list(filename)
+		return nil, nil, r.list(filename)
 	}
-	s := decode(*root, r)
+	whole, taken := withSections(*root, profile)
+	s = decode(whole, r)
 	runChecks(s, r)
 	if err := r.list(filename); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s.Notes = notes(s, r)
-	return s, nil
+	return s, taken, nil
+}
+
+// ProfileFile is the path of the profile that a server.yaml names, as it is written there;
+// "" where it names none in a file, or cannot be read that far.
+func ProfileFile(data []byte) string {
+	root := readYAML(data, newReport())
+	if root == nil {
+		return ""
+	}
+	if n, ok := root.find("profile"); ok && n.kind == scalarKind && startsLikePath(n.text) {
+		return n.text
+	}
+	return ""
 }
 
 // Validate runs the checks of Parse on a value that did not come from Parse. The

@@ -30,8 +30,7 @@ func Marshal(s *Server) ([]byte, error) {
 	marshalEnvironment(s, line)
 	line("isolation: %s", s.Isolation)
 	line("profile: %s", quote(s.Profile))
-	line("resources: {memory: %s, cpu: %s, pids: %d, file-size: %s, open-files: %d}", sizeString(s.Resources.Memory),
-		milliString(s.Resources.MilliCPU), s.Resources.Pids, sizeString(s.Resources.FileSize), s.Resources.OpenFiles)
+	marshalResources(s, line)
 	marshalFiles(s, line)
 	line("timeouts: {start: %s, call: %s, stop: %s, approval: %s, idle: %s}", durationString(s.Timeouts.Start), durationString(s.Timeouts.Call), durationString(s.Timeouts.Stop), durationString(s.Timeouts.Approval), durationString(s.Timeouts.Idle))
 	line("idle: %s", s.Idle)
@@ -45,6 +44,11 @@ func Marshal(s *Server) ([]byte, error) {
 		return nil, fmt.Errorf("writing server.yaml: it would have %d bytes; at most %d", b.Len(), MaxSize)
 	}
 	return []byte(b.String()), nil
+}
+
+func marshalResources(s *Server, line func(string, ...any)) {
+	line("resources: {memory: %s, cpu: %s, pids: %d, file-size: %s, open-files: %d}", sizeString(s.Resources.Memory),
+		milliString(s.Resources.MilliCPU), s.Resources.Pids, sizeString(s.Resources.FileSize), s.Resources.OpenFiles)
 }
 
 func marshalEnvironment(s *Server, line func(string, ...any)) {

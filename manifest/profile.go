@@ -29,7 +29,7 @@ const MaxProfileEntries = 256
 func ParseProfile(filename string, data []byte) (*profiles.Profile, error) {
 	r := newReport()
 	var own profiles.Own
-	if bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")) {
+	if isJSON(data) {
 		own = readJSONProfile(filename, data, r)
 	} else {
 		own = readYAMLProfile(data, r)
@@ -78,10 +78,12 @@ func profileKeys() []key {
 		{"name", "text", "required", "as the name of a server; not that of a built-in profile", "what it is called in lists and pins"},
 		{"extends", "text", "required", oneOf(Profiles()) + "; or none", "an own profile stands on one that was reviewed; with none it says all by itself"},
 		{"about", "text", "none", "", "whom it is for"},
+		{"capabilities", "text", "none", "none", "no server has any; it may be said for who reviews the profile"},
 	}
 	keys = append(keys, entries("deny", "what is taken out of the profile that is extended")...)
 	keys = append(keys, key{"deny[].answer", "text", "EPERM", "ENOSYS or EOPNOTSUPP", "where programs go on in another way after it; for whole calls"})
-	return append(keys, entries("allow", "what is added to it, within what can be granted at all")...)
+	keys = append(keys, entries("allow", "what is added to it, within what can be granted at all")...)
+	return append(keys, sectionKeys()...)
 }
 
 func readYAMLProfile(data []byte, r *report) profiles.Own {
@@ -113,6 +115,7 @@ func readYAMLProfile(data []byte, r *report) profiles.Own {
 	}
 	own.Deny = decodeEntries(o, "deny")
 	own.Allow = decodeEntries(o, "allow")
+	own.Beside = decodeSections(o)
 	return own
 }
 

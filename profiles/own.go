@@ -35,6 +35,7 @@ type Own struct {
 	Deny    []Entry
 	Allow   []Entry
 	Notes   []string // what was read and has no effect
+	Beside  string   // what else the file gives a server, in one form; its digest covers it
 }
 
 // Entry is one line of allow or deny.
@@ -94,7 +95,7 @@ func (o Own) Build() (*Profile, []Fault) {
 	if len(b.faults) > 0 {
 		return nil, b.faults
 	}
-	p := &Profile{name: o.Name, about: o.About, extends: o.Extends, file: o.File, own: true, rules: append(b.base, b.added...), denied: b.denied, notes: o.Notes}
+	p := &Profile{name: o.Name, about: o.About, extends: o.Extends, file: o.File, own: true, rules: append(b.base, b.added...), denied: b.denied, notes: o.Notes, beside: o.Beside}
 	if err := checkRules(p.rules); err != nil {
 		return nil, []Fault{{Path: "allow", What: err.Error()}}
 	}

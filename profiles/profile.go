@@ -48,6 +48,7 @@ type Profile struct {
 	notes   []string
 	denied  []Rule // what an own profile took out of the one that it extends
 	digest  mcprun.Digest
+	beside  string // what else an own profile gives a server
 }
 
 // Names lists the built-in profiles, sorted.
@@ -161,8 +162,12 @@ func (p *Profile) Extends() string { return p.extends }
 // Own says whether the profile came from an operator's file.
 func (p *Profile) Own() bool { return p.own }
 
-// Digest changes if and only if what is enforced does: names, reasons, order
-// and grouping do not count. It covers every architecture.
+// Beside is what an own profile gives a server beside system calls, as lines of
+// server.yaml; "" for nothing.
+func (p *Profile) Beside() string { return p.beside }
+
+// Digest changes if and only if what is enforced does, Beside included: names, reasons,
+// order and grouping do not count. It covers every architecture.
 func (p *Profile) Digest() mcprun.Digest { return p.digest }
 
 // Calls lists what the profile allows on goarch, with or without conditions,

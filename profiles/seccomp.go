@@ -128,7 +128,11 @@ func digest(p *Profile) (mcprun.Digest, error) {
 		}
 		all[goarch] = s
 	}
-	raw, err := json.Marshal(all)
+	var whole any = all
+	if p.beside != "" { // in a form of its own, so that the digest of a profile without is as it was
+		whole = map[string]any{"calls": all, "beside": p.beside}
+	}
+	raw, err := json.Marshal(whole)
 	if err != nil {
 		return "", fmt.Errorf("encoding the compiled profile: %w", err)
 	}

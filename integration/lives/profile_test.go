@@ -85,6 +85,35 @@ func TestOwnProfile(t *testing.T) {
 		_, err, _ := d.Run("reload", file)
 		says(t, err, "the profile's file")
 	})
+	t.Run("what else it gives", func(t *testing.T) {
+		whole := ownProfile + "environment: {FROM: the profile}\nresources: {memory: 96MiB, pids: 40}\n"
+		d.Write("own.yaml", whole)
+		defer func() {
+			allow("")
+			d.Must("policy", "reload")
+			d.Write("own.yaml", ownProfile)
+			d.Must("lock", file)
+		}()
+		_, err, _ := d.Run("start", file)
+		says(t, err, "the profile own is not the one that was pinned")
+		says(t, d.Must("check", file), "from ./own.yaml: resources, environment")
+		d.Must("lock", file)
+		d.Must("start", file)
+		says(t, d.Must("inspect", "s"), "96MiB")
+		d.Must("stop", "s")
+		allow("limits: {memory: 64MiB}\n")
+		d.Must("policy", "reload")
+		_, err, code := d.Run("start", file)
+		says(t, err, "policy.yaml:2 (limits.memory)")
+		if code != 3 {
+			t.Errorf("exit code %d", code)
+		}
+		allow("")
+		d.Must("policy", "reload")
+		d.Write("own.yaml", strings.Replace(whole, "96MiB", "512MiB", 1))
+		_, err, _ = d.Run("start", file)
+		says(t, err, "the profile own is not the one that was pinned")
+	})
 	t.Run("a call that the operator lets nobody have", func(t *testing.T) {
 		d.Must("start", file)
 		allow("never-calls: [sync]\n")

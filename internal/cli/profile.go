@@ -54,13 +54,18 @@ func ownProfile(m *manifest.Server, path string) (*profiles.Profile, []byte, err
 	if !m.OwnProfile() {
 		return nil, nil, nil
 	}
-	file := m.Profile
+	return readOwnProfile(m.Profile, path)
+}
+
+// readOwnProfile reads the profile at file, as it is seen from the server.yaml at path.
+func readOwnProfile(file, path string) (*profiles.Profile, []byte, error) {
+	written := file
 	if !filepath.IsAbs(file) {
 		file = filepath.Join(filepath.Dir(path), file)
 	}
 	f, err := os.Open(file)
 	if err != nil {
-		return nil, nil, &mcprun.Error{Class: mcprun.Usage, What: "reading the profile of " + path, Err: err, Hint: profileDocs + "; profile: " + m.Profile + " is seen from where server.yaml is"}
+		return nil, nil, &mcprun.Error{Class: mcprun.Usage, What: "reading the profile of " + path, Err: err, Hint: profileDocs + "; profile: " + written + " is seen from where server.yaml is"}
 	}
 	defer f.Close()
 	raw, err := io.ReadAll(io.LimitReader(f, manifest.MaxSize+1))

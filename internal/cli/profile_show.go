@@ -70,7 +70,7 @@ func (a *App) profileShowCommand() *cobra.Command {
 				return err
 			}
 			out := map[string]any{"name": p.Name(), "about": p.About(), "extends": p.Extends(), "digest": p.Digest(), "arch": arch,
-				"calls": p.Calls(arch), "rules": showRules(p.Rules(arch)), "denied": showRules(p.Denied())}
+				"calls": p.Calls(arch), "rules": showRules(p.Rules(arch)), "denied": showRules(p.Denied()), "beside": p.Beside()}
 			return a.print(out, func(w io.Writer) { a.showProfile(w, p, arch) })
 		},
 	}
@@ -97,9 +97,30 @@ func (a *App) showProfile(w io.Writer, p *profiles.Profile, arch string) {
 		a.showEntry(w, rules[:n])
 		rules = rules[n:]
 	}
+	if p.Beside() != "" {
+		fmt.Fprintf(w, "\n%s, where server.yaml does not say it itself\n%s", a.colour(bold, "what else it gives"), lock.Visible(p.Beside()))
+	}
 	for _, r := range p.Denied() {
 		fmt.Fprintf(w, "\n%s %s %s\n  %s: %s\n", a.colour(red, "deny"), r.Call, r.WhereText(), ruleAt(r), lock.Visible(r.Reason))
 	}
+}
+
+// besideChanges are the lines that only one of two profiles gives beside system calls, with
+// - or + before them.
+func besideChanges(old, now string) []string {
+	before, after := strings.Split(old, "\n"), strings.Split(now, "\n")
+	var out []string
+	for _, line := range before {
+		if line != "" && !slices.Contains(after, line) {
+			out = append(out, "- "+line)
+		}
+	}
+	for _, line := range after {
+		if line != "" && !slices.Contains(before, line) {
+			out = append(out, "+ "+line)
+		}
+	}
+	return out
 }
 
 func sameEntry(a, b profiles.Rule) bool {
@@ -161,10 +182,22 @@ func (a *App) profileDiffCommand() *cobra.Command {
 					differ++
 				}
 			}
-			if err := a.print(out, func(w io.Writer) { a.showChangesOf(w, old, now, changes, differ, arch) }); err != nil {
+			beside := besideChanges(old.Beside(), now.Beside())
+			for _, line := range beside {
+				out = append(out, map[string]any{"beside": line})
+			}
+			err = a.print(out, func(w io.Writer) {
+				if differ > 0 || len(beside) == 0 {
+					a.showChangesOf(w, old, now, changes, differ, arch)
+				}
+				for _, line := range beside {
+					fmt.Fprintln(w, lock.Visible(line))
+				}
+			})
+			if err != nil {
 				return err
 			}
-			if differ > 0 {
+			if differ > 0 || len(beside) > 0 {
 				return exitCode(mcprun.Denied.ExitCode())
 			}
 			return nil

@@ -88,11 +88,26 @@ func readManifest(path string) ([]byte, *manifest.Server, error) {
 	if err != nil {
 		return nil, nil, &mcprun.Error{Class: mcprun.Usage, What: "reading " + path, Err: err, Hint: "docs/server-yaml.md shows a complete one"}
 	}
-	m, err := manifest.Parse(path, raw)
-	if err != nil {
+	m, _, err := withProfile(path, raw)
+	return raw, m, err
+}
+
+// withProfile reads a server.yaml with the sections of the profile that it names, and
+// returns the names of those that it gets from there.
+func withProfile(path string, raw []byte) (*manifest.Server, []string, error) {
+	var profile []byte
+	var broken error
+	if file := manifest.ProfileFile(raw); file != "" {
+		_, profile, broken = readOwnProfile(file, path)
+	}
+	m, taken, err := manifest.ParseUnder(path, raw, profile)
+	switch {
+	case err != nil && broken != nil: // what is missing may stand there
+		return nil, nil, broken
+	case err != nil:
 		return nil, nil, &mcprun.Error{Class: mcprun.Usage, What: "server.yaml has errors", Why: "\n" + err.Error()}
 	}
-	return raw, m, nil
+	return m, taken, nil
 }
 
 // nameOf takes a server's name, or a server.yaml that has it.

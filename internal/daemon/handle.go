@@ -130,7 +130,7 @@ func define(c *control.Call, locked bool) (*definition, error) {
 	if !filepath.IsAbs(c.File) {
 		return nil, &mcprun.Error{Class: mcprun.Usage, What: "reading server.yaml", Why: "its path is not absolute"}
 	}
-	m, err := manifest.Parse(c.File, c.Manifest)
+	m, _, err := manifest.ParseUnder(c.File, c.Manifest, c.Profile)
 	if err != nil {
 		return nil, &mcprun.Error{Class: mcprun.Usage, What: "reading server.yaml", Err: err, Hint: "mcprun check " + c.File}
 	}
