@@ -151,7 +151,7 @@ func (d *Daemon) recall(r *detect.Recall) error {
 		return fmt.Errorf("reading what was seen by rules that kill: %w", err)
 	}
 	for _, k := range d.switches.All() { // thrown before, or with no daemon to record it
-		r.Threw(k.Target, k.When, k.Why)
+		r.Holds(k.Target, k.When, k.Why)
 	}
 	r.Done(now)
 	return nil

@@ -3,8 +3,9 @@
 //
 // It counts; it looks at nothing, knows no time, and throws nothing: the caller says what
 // was seen and when, and carries out what is decided. What nobody detects is not counted.
-// The counts are in memory; Recall makes them anew from what the caller has recorded. Whoever can make a server do what is counted can have it
-// killed: that is the price of every automatic switch.
+// The counts are in memory; Recall makes them anew from what the caller has recorded.
+// Whoever can make a server do what is counted can have it killed: that is the price of
+// every automatic switch.
 package detect
 
 import (

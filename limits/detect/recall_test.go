@@ -44,6 +44,21 @@ func TestRecall(t *testing.T) {
 		{"another killed since", func(r *Recall) { saw(10, 20)(r); r.Threw(limits.Target{Server: "b"}, at(21), "by hand") }, 30, true},
 		{"while it was killed", func(r *Recall) { r.Threw(killed, at(5), "by hand"); saw(10, 20)(r); r.Revived(killed) }, 30, false},
 		{"revived before", func(r *Recall) { r.Threw(killed, at(5), "by hand"); r.Revived(killed); saw(10, 20)(r) }, 30, true},
+		{"a crash came between the record of the kill and its switch", func(r *Recall) {
+			saw(10, 20, 25)(r)
+			r.Threw(killed, at(25), recalledReason)
+		}, 30, true},
+		{"the same twice, and revived at last", func(r *Recall) {
+			saw(10, 20, 25)(r)
+			r.Threw(killed, at(25), recalledReason)
+			r.Threw(killed, at(26), recalledReason)
+			r.Revived(killed)
+		}, 60, false},
+		{"it holds still, until it is taken back", func(r *Recall) {
+			saw(10, 20, 25)(r)
+			r.Threw(killed, at(25), recalledReason)
+			r.Holds(killed, at(25), recalledReason)
+		}, 30, false},
 		{"cooling down", func(r *Recall) {
 			saw(1, 2, 3)(r)
 			r.Threw(killed, at(3), recalledReason)
