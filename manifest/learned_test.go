@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/mcprun/mcprun"
@@ -64,4 +65,50 @@ func FuzzLearned(f *testing.F) {
 			t.Errorf("%s%v was let through and is %v:\n%s", call, args, j.Outcome, text)
 		}
 	})
+}
+
+// What is written below a learned profile is a profile's once the marks are taken away, and
+// names what was asked for and nothing wider.
+func TestLearnedBeside(t *testing.T) {
+	s := learned.Seen{Server: "s", Memory: 40 << 20, Pids: 11, Hosts: []learned.Host{
+		{Host: "api.example.com", Port: 443, Protocol: "tls", Method: "GET", Path: "/v1/items", Fake: true},
+		{Host: "api.example.com", Port: 443, Protocol: "tls", Method: "POST", Path: "/v1/items", Fake: true},
+		{Host: "api.example.com", Port: 443, Protocol: "tls", Method: "GET", Path: "/v1/*", Fake: true}, // a path that would mean others
+		{Host: "api.example.com", Port: 443, Protocol: "tls", Method: "BREW", Path: "/pot", Fake: true},
+		{Host: "plain.example.com", Port: 80, Protocol: "http", Method: "GET", Path: "/a", Fake: true},
+		{Host: "silent.example.com", Port: 80, Protocol: "http", Fake: true},
+		{Host: "db.example.com", Port: 5432, Protocol: "tcp", Fake: true},
+		{Host: "there.example.com", Port: 443, Protocol: "tls", Allowed: true},
+		{Host: "bad\nhost\"", Port: 443, Protocol: "tls"},
+	}}
+	_, below, ok := strings.Cut(s.Propose("s-learned"), "take the \"# \" away.\n")
+	if !ok {
+		t.Fatal("nothing is written below the profile")
+	}
+	var lines string
+	for line := range strings.Lines(below) {
+		lines += strings.TrimPrefix(line, "# ")
+	}
+	text := "version: 1\nname: s-learned\nextends: node\n" + lines
+	p, err := ParseProfile("s-learned.yaml", []byte(text))
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	for _, want := range []string{"memory: 80MiB", "pids: 22", "db.example.com", "protocol: tcp"} {
+		if !strings.Contains(p.Beside(), want) {
+			t.Errorf("it does not say %q:\n%s", want, p.Beside())
+		}
+	}
+	for _, not := range []string{"*", "BREW", "silent", "there", "bad"} {
+		if strings.Contains(p.Beside(), not) {
+			t.Errorf("it says %q:\n%s", not, p.Beside())
+		}
+	}
+	m, _, err := ParseUnder("server.yaml", []byte("version: 1\nname: s\nimage: ./a.tar\nprofile: ./s-learned.yaml\n"), []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(m.Egress) != 3 || len(m.Egress[0].Methods) != 2 || len(m.Egress[0].Paths) != 1 {
+		t.Errorf("the rules are %+v", m.Egress)
+	}
 }

@@ -37,6 +37,10 @@ func (s Seen) Propose(name string) string {
 		b.WriteString(line)
 	}
 	b.WriteString(group(reasonNeighbour, p.neighbours, nil))
+	b.WriteString("\n# What else it used, as lines that a profile can have: look at each, and take the \"# \" away.\n")
+	for _, line := range s.beside() {
+		b.WriteString("# " + line + "\n")
+	}
 	return b.String()
 }
 
