@@ -145,14 +145,28 @@ func (c *containerd) create(ctx context.Context, plan Plan, starter, spec string
 		withSpec(spec),
 	)
 	if err != nil {
-		c.client.SnapshotService(snapshotter).Remove(ctx, plan.ID)
+		after, cancel := afterwards(ctx)
+		defer cancel()
+		c.client.SnapshotService(snapshotter).Remove(after, plan.ID)
 		return nil, fmt.Errorf("creating the container: %w", err)
 	}
 	failpoint.Hit("containerd.container-created")
 	if t.task, err = t.container.NewTask(ctx, cio.NullIO); err != nil {
-		return nil, errors.Join(fmt.Errorf("creating the container's first process: %w", err), t.remove(ctx))
+		after, cancel := afterwards(ctx)
+		defer cancel()
+		return nil, errors.Join(fmt.Errorf("creating the container's first process: %w", err), t.remove(after))
 	}
 	return t, nil
+}
+
+// undoDeadline bounds what is undone of a container that could not be made: containerd
+// may be what hangs.
+const undoDeadline = 10 * time.Second
+
+// afterwards is for undoing what was begun under ctx: a start that was interrupted left its
+// layer behind, since nothing more was asked of containerd under a context that had ended.
+func afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), undoDeadline)
 }
 
 func withSpec(spec string) client.NewContainerOpts {

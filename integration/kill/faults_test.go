@@ -300,9 +300,7 @@ func TestDaemonStopped(t *testing.T) {
 	d := harness.New(t)
 	fleet(d, "folder", "rest", "ended")
 	end := interrupt(t, d, "ended", syscall.SIGTERM)
-	if err := syscall.Kill(d.Pid(), syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	halt(t, d)
 	put(t, d, "label@is=folder", "a fault")
 	end()
 	dies(t, d, "folder", func() { syscall.Kill(d.Pid(), syscall.SIGCONT) })
@@ -312,9 +310,34 @@ func TestDaemonStopped(t *testing.T) {
 	if len(alive(d, "rest")) == 0 {
 		t.Error("the control: the other server has ended")
 	}
+	halt(t, d)
+	syscall.Kill(d.Pid(), syscall.SIGUSR1)
+	dies(t, d, "rest", func() { syscall.Kill(d.Pid(), syscall.SIGCONT) })
+}
+
+// halt stops the daemon, and returns when every thread of it stands: the signal is sent
+// before it has reached them all, and one that ran on took the order that was to wait.
+func halt(t *testing.T, d *harness.Daemon) {
+	t.Helper()
 	if err := syscall.Kill(d.Pid(), syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	syscall.Kill(d.Pid(), syscall.SIGUSR1)
-	dies(t, d, "rest", func() { syscall.Kill(d.Pid(), syscall.SIGCONT) })
+	t.Cleanup(func() { // for whatever fails
+		if !d.Ended() {
+			syscall.Kill(d.Pid(), syscall.SIGCONT)
+		}
+	})
+	eventually(t, "the daemon stands still", func() bool {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", d.Pid()))
+		if err != nil || len(threads) == 0 {
+			return false
+		}
+		for _, file := range threads {
+			raw, err := os.ReadFile(file)
+			if _, rest, ok := strings.Cut(string(raw), ") "); err == nil && (!ok || !strings.HasPrefix(rest, "T")) {
+				return false
+			}
+		}
+		return true
+	})
 }

@@ -136,7 +136,8 @@ func TestPreserve(t *testing.T) {
 		steps = append(steps, s.Step)
 	}
 	t.Logf("%+v", k.Steps)
-	if got := strings.Join(steps, ", "); got != "deny, record, cut, fail, look, kill, stay dead, keep, clean" {
+	// Ways out close while calls fail, so that either may be through first.
+	if got := strings.Replace(strings.Join(steps, ", "), "fail, cut", "cut, fail", 1); got != "deny, record, cut, fail, look, kill, stay dead, keep, clean" {
 		t.Errorf("the steps: %s", got)
 	}
 	if len(k.Kept) != 1 || !strings.HasPrefix(k.Kept[0].Folder, d.Dirs.Preserved()) {
