@@ -11,7 +11,7 @@ SERVERS := everything filesystem memory git commands gosdk python busybox net ja
 export MCPRUN_BIN := $(CURDIR)/$(BIN)
 export MCPRUN_IMAGES := $(CURDIR)/$(IMAGES)
 
-.PHONY: setup-gvisor all build deps tools ours demo test test-vault bench images test-tools docs clean
+.PHONY: all build deps tools ours setup-gvisor demo test test-vault bench images test-tools docs clean
 
 all: build
 
@@ -47,7 +47,6 @@ $(GVISOR_STAMP):
 	@mkdir -p $(BIN) && rm -f $(BIN)/.gvisor-*
 	@CGO_ENABLED=0 go build -C hack/gvisor -trimpath -ldflags "-s -w -X gvisor.dev/gvisor/runsc/version.version=$(GVISOR_VERSION)" -o $(CURDIR)/$(BIN)/ tool
 	@touch $@
-
 
 demo: build
 	@hack/demo.sh

@@ -15,9 +15,10 @@ var topKey = regexp.MustCompile(`^("[^"]*"|'[^']*'|[A-Za-z_][A-Za-z0-9_-]*)\s*:`
 
 // Put returns a server.yaml in which section stands in place of its tools, or at the
 // end if it has none; everything else stays as it is, comments too. The result says
-// the same as before but for its tools, or there is none: it is read back.
-func Put(file []byte, section string) ([]byte, error) {
-	before, err := manifest.Parse("server.yaml", file)
+// the same as before but for its tools, or there is none: it is read back. profile is the
+// text of the one in a file that it names.
+func Put(file, profile []byte, section string) ([]byte, error) {
+	before, _, err := manifest.ParseUnder("server.yaml", file, profile)
 	if err != nil {
 		return nil, fmt.Errorf("it has errors: %w", err)
 	}
@@ -28,7 +29,7 @@ func Put(file []byte, section string) ([]byte, error) {
 		head += "\n"
 	}
 	out := []byte(head + section + tail)
-	after, err := manifest.Parse("server.yaml", out)
+	after, _, err := manifest.ParseUnder("server.yaml", out, profile)
 	if err != nil || slices.ContainsFunc(manifest.Changed(before, after), func(key string) bool { return key != "tools" }) {
 		return nil, errors.New("its form leaves no place for a section of tools; write the keys of the file one below the other, without braces around them")
 	}

@@ -1,13 +1,11 @@
 package containment
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/mcprun/mcprun/integration/harness"
 	"github.com/mcprun/mcprun/integration/probe/result"
@@ -124,25 +122,11 @@ func TestServerUnderGVisor(t *testing.T) {
 	if pids := d.Pids(); len(pids) > 0 {
 		t.Errorf("processes are left after a kill: %v", pids)
 	}
-	asBefore(t, d, before) // runsc did not see that what was killed while paused had ended
+	d.NothingLeft(before) // runsc did not see that what was killed while paused had ended
 	d.Must("revive", "walled", "--why", "test")
 	d.Must("start", "walled.yaml")
 	d.Must("stop", "walled")
-	asBefore(t, d, before)
-}
-
-// asBefore waits until nothing of a container is left on the host.
-func asBefore(t *testing.T, d *harness.Daemon, before harness.Leftovers) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		after := d.Snapshot()
-		if fmt.Sprint(after) == fmt.Sprint(before) {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("something is left:\n%+v\nbefore:\n%+v", after, before)
-		}
-	}
+	d.NothingLeft(before)
 }
 
 // Where runsc is missing the server is not started under something weaker.

@@ -165,7 +165,7 @@ func (c *crasher) recover(known map[string]bool) {
 	if c.slowest = max(c.slowest, took); took > readyAfter {
 		c.t.Errorf("ready %v after the crash, want %v", took, readyAfter)
 	}
-	nothingLeft(c.t, c.d, c.before)
+	c.d.NothingLeft(c.before)
 	c.checkSwitches(known, onDisk)
 	if out, errs, code := c.d.Run("audit", "verify"); code != 0 {
 		c.t.Errorf("the record is not whole: %s%s", out, errs)

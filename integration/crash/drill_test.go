@@ -46,7 +46,7 @@ func TestCrashesInADrill(t *testing.T) {
 		if diff := cmp.Diff(before, c.images()); diff != "" {
 			t.Errorf("after a crash at %s (images, -before +after):\n%s", step, diff)
 		}
-		nothingLeft(t, c.d, c.before)
+		c.d.NothingLeft(c.before)
 		c.d.Must("start", "go.yaml")
 		call(c.d)
 		c.d.Must("audit", "verify")

@@ -66,7 +66,7 @@ func TestStepsThatHang(t *testing.T) {
 			refused(t, d, "it hangs")
 			os.Remove(held)
 			file := filepath.Join(d.Dirs.Switches(), "server@go.json")
-			for end := time.Now().Add(goodbye); ; time.Sleep(10 * time.Millisecond) {
+			for end := time.Now().Add(harness.Goodbye); ; time.Sleep(10 * time.Millisecond) {
 				_, err := os.Stat(file)
 				if err == nil && strings.Contains(d.Must("audit", "tail", "-n", "20", "--json"), `"type":"kill"`) {
 					break

@@ -87,7 +87,7 @@ func TestHostContainerd(t *testing.T) {
 	clean := func(after string, want harness.Leftovers) {
 		t.Helper()
 		gone(t, d, 2*time.Second)
-		nothingLeft(t, d, want)
+		d.NothingLeft(want)
 		if left := mountsBelow(t, dir); len(left) > 0 {
 			t.Errorf("mounts after %s: %q", after, left)
 		}

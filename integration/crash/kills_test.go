@@ -35,7 +35,7 @@ func TestHundredStartsAndKills(t *testing.T) {
 	for range rounds {
 		round(d)
 	}
-	nothingLeft(t, d, before)
+	d.NothingLeft(before)
 	if got := entries(t, d, "fd"); got > fds+4 {
 		t.Errorf("the daemon has %d open files, %d before", got, fds)
 	}

@@ -104,7 +104,7 @@ func killServer(t *testing.T, d *harness.Daemon, before harness.Leftovers, targe
 	kill()
 	c.failed(t, why)
 	gone(t, d, time.Second)
-	nothingLeft(t, d, before)
+	d.NothingLeft(before)
 	d.Shutdown()
 	restart(t, d)
 	if _, errs, code := d.Run("start", "every.yaml"); code != 3 || !strings.Contains(errs, reason) || !strings.Contains(errs, why) {
@@ -136,7 +136,7 @@ func killRun(t *testing.T, d *harness.Daemon, before harness.Leftovers, sig sysc
 		t.Errorf("mcprun run ended with %v, %q", err, &errs)
 	}
 	gone(t, d, time.Second)
-	nothingLeft(t, d, before)
+	d.NothingLeft(before)
 	if _, text, code := d.Run("start", "every.yaml"); code != 3 || !strings.Contains(text, "was killed") {
 		t.Errorf("start after mcprun run was ended: exit code %d, %q", code, text)
 	}

@@ -8,9 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/mcprun/mcprun/integration/harness"
 )
@@ -60,22 +57,6 @@ func prepare(dir, bin string) error {
 	build := exec.Command("go", "build", "-tags", "failpoints", "-o", filepath.Join(programs.crashing, "mcprund"), "github.com/mcprun/mcprun/cmd/mcprund")
 	build.Stderr = os.Stderr
 	return build.Run()
-}
-
-// goodbye bounds the wait for what ends by itself: a process that was killed, and
-// has no memory any more, is in the list until its parent has taken note of it.
-const goodbye = 5 * time.Second
-
-// nothingLeft waits for what ends by itself, then compares.
-func nothingLeft(t *testing.T, d *harness.Daemon, before harness.Leftovers) {
-	t.Helper()
-	diff := ""
-	for end := time.Now().Add(goodbye); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if diff = cmp.Diff(before, d.Snapshot()); diff == "" {
-			return
-		}
-	}
-	t.Fatalf("something is left (-before +after):\n%s", diff)
 }
 
 // prepared makes a daemon with the Go server locked, and nothing running.

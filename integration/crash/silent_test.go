@@ -59,7 +59,7 @@ func TestKillWithoutDaemon(t *testing.T) {
 		restart(t, d)
 		refused(t, d, "nobody answers")
 		d.Must("revive", "--all", "--why", "test")
-		nothingLeft(t, d, before)
+		d.NothingLeft(before)
 	})
 	t.Run("daemon stopped", func(t *testing.T) {
 		d.Must("start", "go.yaml")
@@ -71,7 +71,7 @@ func TestKillWithoutDaemon(t *testing.T) {
 		awaitKilled(t, d)
 		refused(t, d, "it hangs")
 		d.Must("revive", "--all", "--why", "test")
-		nothingLeft(t, d, before)
+		d.NothingLeft(before)
 		d.Must("start", "go.yaml")
 		call(d)
 	})

@@ -11,8 +11,6 @@ import (
 
 	"github.com/mcprun/mcprun/integration/harness"
 	"github.com/mcprun/mcprun/integration/lab"
-	"github.com/mcprun/mcprun/manifest"
-	"github.com/mcprun/mcprun/profiles"
 )
 
 var update = flag.Bool("update", false, "learn the profiles in docs/profiles anew")
@@ -108,24 +106,7 @@ func (w *world) learnedProfiles(t *testing.T, web *lab.Web, pg *lab.Postgres) {
 			if *update {
 				w.learn(t, s.name, s.yaml, s.builtin, s.calls, file)
 			}
-			raw, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			p, err := manifest.ParseProfile(file, raw)
-			if err != nil {
-				t.Fatal(err)
-			}
-			builtin, err := profiles.Load(s.builtin)
-			if err != nil {
-				t.Fatal(err)
-			}
-			n := len(p.Calls("amd64"))
-			t.Logf("%s: %d calls, %s %d", s.name, n, s.builtin, len(builtin.Calls("amd64")))
-			if n > s.most {
-				t.Errorf("it allows %d calls, at most %d", n, s.most)
-			}
-			w.d.Write(s.name+"-profile.yaml", string(raw))
+			w.d.Write(s.name+"-profile.yaml", harness.Learned(t, file, s.builtin, s.most))
 			rounds := 1
 			if *update {
 				rounds = learnRuns

@@ -11,6 +11,9 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // firstContainerID is the first user id that the runtime gives to containers.
@@ -46,6 +49,22 @@ func (d *Daemon) Snapshot() Leftovers {
 		filepath.Join(run, "containerd", "state", "io.containerd.runtime.v2.task", "*", "*"),
 		filepath.Join(d.Dirs.ContainerdDB(), "io.containerd.runtime.v2.task", "*", "*"))
 	return l
+}
+
+// Goodbye bounds the wait for what ends by itself: a process that was killed, and
+// has no memory any more, is in the list until its parent has taken note of it.
+const Goodbye = 5 * time.Second
+
+// NothingLeft waits for what ends by itself, then compares.
+func (d *Daemon) NothingLeft(before Leftovers) {
+	d.t.Helper()
+	diff := ""
+	for end := time.Now().Add(Goodbye); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if diff = cmp.Diff(before, d.Snapshot()); diff == "" {
+			return
+		}
+	}
+	d.t.Fatalf("something is left (-before +after):\n%s", diff)
 }
 
 func (d *Daemon) base() string { return filepath.Dir(d.Dir) }

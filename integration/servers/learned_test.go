@@ -9,8 +9,6 @@ import (
 	"testing"
 
 	"github.com/mcprun/mcprun/integration/harness"
-	"github.com/mcprun/mcprun/manifest"
-	"github.com/mcprun/mcprun/profiles"
 )
 
 var update = flag.Bool("update", false, "learn the profiles in docs/profiles anew")
@@ -35,24 +33,7 @@ func TestLearnedProfiles(t *testing.T) {
 			if *update {
 				learn(t, d, s.name, s.profile, s.script, file)
 			}
-			raw, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			p, err := manifest.ParseProfile(file, raw)
-			if err != nil {
-				t.Fatal(err)
-			}
-			builtin, err := profiles.Load(s.profile)
-			if err != nil {
-				t.Fatal(err)
-			}
-			n := len(p.Calls("amd64"))
-			t.Logf("%s: %d calls, %s %d", s.name, n, s.profile, len(builtin.Calls("amd64")))
-			if n > mostCalls {
-				t.Errorf("it allows %d calls, at most %d", n, mostCalls)
-			}
-			d.Write(s.name+"-profile.yaml", string(raw))
+			d.Write(s.name+"-profile.yaml", harness.Learned(t, file, s.profile, mostCalls))
 			rounds := 1
 			if *update {
 				rounds = learnRuns

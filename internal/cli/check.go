@@ -25,14 +25,11 @@ func (a *App) checkCommand() *cobra.Command {
 		Use: "check SERVER.YAML", Short: "read a server.yaml and its pins without starting anything", Args: cobra.ExactArgs(1),
 		Long: "Read a server.yaml and the pins beside it, and hold it against the operator's ceilings: the daemon's, or where none answers those that it would read.\nThe exit code is 3 if it asks for more than they allow.",
 		RunE: func(_ *cobra.Command, args []string) error {
-			raw, m, err := readManifest(args[0])
+			f, err := readServer(args[0])
 			if err != nil {
 				return err
 			}
-			_, taken, err := withProfile(args[0], raw)
-			if err != nil {
-				return err
-			}
+			m := f.Server
 			ceilings, note, err := a.ceilings(file)
 			if err != nil {
 				return err
@@ -49,10 +46,10 @@ func (a *App) checkCommand() *cobra.Command {
 				return err
 			}
 			kills := append(byItself(m.Kill, "server.yaml"), byItself(ceilings.Kill, "policy.yaml")...)
-			err = a.print(map[string]any{"server": m.Name, "notes": notes, "beyond": asks, "kills": kills, "fromProfile": taken}, func(w io.Writer) {
+			err = a.print(map[string]any{"server": m.Name, "notes": notes, "beyond": asks, "kills": kills, "fromProfile": f.taken}, func(w io.Writer) {
 				fmt.Fprintf(w, "%s is valid: server %s, %d tools granted\n", args[0], m.Name, len(m.Tools))
-				if len(taken) > 0 {
-					fmt.Fprintf(w, "  from %s: %s\n", m.Profile, strings.Join(taken, ", "))
+				if len(f.taken) > 0 {
+					fmt.Fprintf(w, "  from %s: %s\n", m.Profile, strings.Join(f.taken, ", "))
 				}
 				for _, k := range kills {
 					fmt.Fprintln(w, "  by itself:", k)

@@ -23,13 +23,13 @@ func (a *App) policyInitCommand() *cobra.Command {
 		Use: "init SERVER.YAML", Short: "propose what server.yaml could say of the pinned tools", Args: cobra.ExactArgs(1),
 		Long: "Propose a tools section for a server whose tools are pinned: a class, checks of arguments and marks for each, every line with its reason.\nLines that say decide need a person; until then they let nothing pass by itself. Without --write nothing is changed.",
 		RunE: func(_ *cobra.Command, args []string) error {
-			raw, m, pins, err := readPinned(args[0])
+			m, pins, err := readPinned(args[0])
 			if err != nil {
 				return err
 			}
-			p := starter.Propose(m, pins)
+			p := starter.Propose(m.Server, pins)
 			if write {
-				if err := putTools(args[0], raw, m, p.Section(), force); err != nil {
+				if err := putTools(args[0], m, p.Section(), force); err != nil {
 					return err
 				}
 			}
@@ -46,39 +46,39 @@ func (a *App) policyInitCommand() *cobra.Command {
 }
 
 // readPinned reads a server.yaml that has been locked.
-func readPinned(path string) ([]byte, *manifest.Server, *lock.File, error) {
-	raw, m, err := readManifest(path)
+func readPinned(path string) (*serverFile, *lock.File, error) {
+	m, err := readServer(path)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	pins, err := os.ReadFile(lockPath(path))
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil, nil, &mcprun.Error{Class: mcprun.Usage, What: "proposing a policy", Why: "the server's tools are not pinned, so nothing is known of them", Hint: "mcprun lock " + path}
+		return nil, nil, &mcprun.Error{Class: mcprun.Usage, What: "proposing a policy", Why: "the server's tools are not pinned, so nothing is known of them", Hint: "mcprun lock " + path}
 	}
 	if err != nil {
-		return nil, nil, nil, &mcprun.Error{Class: mcprun.Usage, What: "reading the pins", Err: err}
+		return nil, nil, &mcprun.Error{Class: mcprun.Usage, What: "reading the pins", Err: err}
 	}
 	f, err := lock.Parse(pins)
 	if err == nil && f.Server != m.Name {
 		err = fmt.Errorf("it is for the server %s", f.Server)
 	}
 	if err != nil {
-		return nil, nil, nil, &mcprun.Error{Class: mcprun.Usage, What: "reading " + lockPath(path), Err: err, Hint: "mcprun lock " + path}
+		return nil, nil, &mcprun.Error{Class: mcprun.Usage, What: "reading " + lockPath(path), Err: err, Hint: "mcprun lock " + path}
 	}
-	return raw, m, f, nil
+	return m, f, nil
 }
 
 // putTools writes the section into the file, which must be as it was read.
-func putTools(path string, raw []byte, m *manifest.Server, section string, force bool) error {
+func putTools(path string, m *serverFile, section string, force bool) error {
 	if len(m.Tools) > 0 && !force {
 		return &mcprun.Error{Class: mcprun.Usage, What: "writing the proposal", Why: fmt.Sprintf("%s says something of %d tools already", path, len(m.Tools)),
 			Hint: "compare: mcprun policy init " + path + "; replace them: mcprun policy init --write --force " + path}
 	}
-	out, err := starter.Put(raw, section)
+	out, err := starter.Put(m.raw, m.profile, section)
 	if err != nil {
 		return &mcprun.Error{Class: mcprun.Failed, What: "writing the proposal into " + path, Err: err, Hint: "put what mcprun policy init prints there by hand"}
 	}
-	if err := replaceFile(path, raw, out); err != nil {
+	if err := replaceFile(path, m.raw, out); err != nil {
 		return &mcprun.Error{Class: mcprun.Failed, What: "writing the proposal into " + path, Err: err}
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,6 +64,7 @@ type tightened struct {
 // proposed is one proposal with the lines that it is about.
 type proposed struct {
 	tighten.Item
+	In string `json:"in"` // server.yaml, or the profile that says this of the server
 	manifest.Lines
 	Text []string `json:"text"` // these lines; none: server.yaml does not have the key
 }
@@ -81,11 +83,11 @@ func (a *App) tighten(arg string, since time.Time) (*tightened, error) {
 	if err != nil {
 		return nil, err
 	}
-	raw, m, err := readManifest(file)
+	m, err := readServer(file)
 	if err != nil {
 		return nil, err
 	}
-	use, err := tighten.New(m, since)
+	use, err := tighten.New(m.Server, since)
 	if err != nil {
 		return nil, err
 	}
@@ -94,18 +96,46 @@ func (a *App) tighten(arg string, since time.Time) (*tightened, error) {
 	}
 	a.livePeaks(m.Name, use)
 	out := &tightened{Server: m.Name, File: file, Used: use, Quiet: use.Quiet(), Propose: []proposed{}}
-	lines, text := manifest.ReadLines(raw), strings.Split(string(raw), "\n")
+	own, profile := linesOf(file, m.raw), linesOf(m.Profile, m.profile)
 	for _, item := range use.Propose() {
-		p := proposed{Item: item}
-		if at, ok := lines[item.Key]; ok && at.Last <= len(text) {
-			p.Lines, p.Text = at, text[at.First-1:at.Last]
-		} else if of, _, _ := strings.Cut(item.Key, "."); lines[of].First > 0 { // it goes in there
-			p.Lines = lines[of]
+		from := own
+		if slices.Contains(m.taken, topOf(item.Key)) {
+			from = profile
 		}
-		out.Propose = append(out.Propose, p)
+		out.Propose = append(out.Propose, from.about(item))
 	}
-	out.Calls, err = tightenCalls(m, file)
+	out.Calls, err = tightenCalls(m.Server, file)
 	return out, err
+}
+
+// lined is a file that lines of are shown.
+type lined struct {
+	file string
+	keys map[string]manifest.Lines
+	text []string
+}
+
+func linesOf(file string, raw []byte) lined {
+	return lined{file, manifest.ReadLines(raw), strings.Split(string(raw), "\n")}
+}
+
+// topOf is the outermost key that a key is below.
+func topOf(key string) string {
+	if i := strings.IndexAny(key, ".["); i >= 0 {
+		return key[:i]
+	}
+	return key
+}
+
+// about finds the lines that a proposal is about.
+func (l lined) about(item tighten.Item) proposed {
+	p := proposed{Item: item, In: l.file}
+	if at, ok := l.keys[item.Key]; ok && at.Last <= len(l.text) {
+		p.Lines, p.Text = at, l.text[at.First-1:at.Last]
+	} else { // it goes in there, if that is there
+		p.Lines = l.keys[topOf(item.Key)]
+	}
+	return p
 }
 
 // fileOf finds the server.yaml of a server: the one that was given, or that it was
@@ -174,9 +204,9 @@ func tightenCalls(m *manifest.Server, file string) (proposedCalls, error) {
 
 // unseen are the calls that a profile allows and that one made of what was seen would not.
 func unseen(p interface{ Calls(string) []string }, seen learned.Seen) ([]string, error) {
-	exact, err := manifest.ParseProfile("seen", []byte(seen.Propose("seen")))
+	exact, err := exactly(seen)
 	if err != nil {
-		return nil, fmt.Errorf("what was learned is no profile: %w", err)
+		return nil, err
 	}
 	arch := seen.Arch
 	if arch == "" {
@@ -212,9 +242,9 @@ func (a *App) showTightened(w io.Writer, t *tightened, days int) {
 		if p.To != "" {
 			word = a.colour(amber, "can change")
 		}
-		at := t.File
+		at := p.In
 		if p.First > 0 {
-			at = fmt.Sprintf("%s:%d", t.File, p.First)
+			at = fmt.Sprintf("%s:%d", at, p.First)
 		}
 		fmt.Fprintf(w, "\n%s %s: %s: %s\n", at, word, lock.Visible(p.What), p.Why)
 		for _, line := range p.Text {

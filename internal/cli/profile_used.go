@@ -80,9 +80,9 @@ func (a *App) used(p *profiles.Profile, server string) (*usedDiff, error) {
 	}
 	if out.Learned != "" {
 		out.Trust = out.seen.Trust()
-		exact, err := manifest.ParseProfile("seen", []byte(out.seen.Propose("seen")))
+		exact, err := exactly(out.seen)
 		if err != nil {
-			return nil, fmt.Errorf("what was learned is no profile: %w", err)
+			return nil, err
 		}
 		for _, c := range out.seen.Compare(p, exact) {
 			out.Changes = append(out.Changes, usedChange{c.Call, showRules(c.Old), showRules(c.New), out.seen.Times(c.Call), c})
@@ -102,6 +102,15 @@ func (a *App) used(p *profiles.Profile, server string) (*usedDiff, error) {
 		out.Denied = append(out.Denied, deniedUnder{c, underProfile(p, c.Call, out.seen.Arch)})
 	}
 	return out, nil
+}
+
+// exactly is the profile that allows what was seen.
+func exactly(seen learned.Seen) (*profiles.Profile, error) {
+	p, err := manifest.ParseProfile("seen", []byte(seen.Propose("seen")))
+	if err != nil {
+		return nil, fmt.Errorf("what was learned is no profile: %w", err)
+	}
+	return p, nil
 }
 
 // underProfile says whether a profile allows a call at all.

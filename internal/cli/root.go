@@ -82,32 +82,43 @@ const (
 	bold  = "1"
 )
 
-// readManifest reads server.yaml as the user sees it.
-func readManifest(path string) ([]byte, *manifest.Server, error) {
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return nil, nil, &mcprun.Error{Class: mcprun.Usage, What: "reading " + path, Err: err, Hint: "docs/server-yaml.md shows a complete one"}
-	}
-	m, _, err := withProfile(path, raw)
-	return raw, m, err
+// serverFile is a server.yaml as the user sees it, with the profile in a file that it names.
+type serverFile struct {
+	*manifest.Server
+	raw     []byte
+	profile []byte   // the text of the profile; nil where it is built in or has errors
+	taken   []string // the keys that the server gets from the profile
 }
 
-// withProfile reads a server.yaml with the sections of the profile that it names, and
-// returns the names of those that it gets from there.
-func withProfile(path string, raw []byte) (*manifest.Server, []string, error) {
-	var profile []byte
+// readServer reads it. Errors of the profile are those of whoever needs it (ownProfile),
+// unless what is missing in server.yaml may stand there.
+func readServer(path string) (*serverFile, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, &mcprun.Error{Class: mcprun.Usage, What: "reading " + path, Err: err, Hint: "docs/server-yaml.md shows a complete one"}
+	}
+	f := &serverFile{raw: raw}
 	var broken error
 	if file := manifest.ProfileFile(raw); file != "" {
-		_, profile, broken = readOwnProfile(file, path)
+		_, f.profile, broken = readOwnProfile(file, path)
 	}
-	m, taken, err := manifest.ParseUnder(path, raw, profile)
+	f.Server, f.taken, err = manifest.ParseUnder(path, raw, f.profile)
 	switch {
-	case err != nil && broken != nil: // what is missing may stand there
-		return nil, nil, broken
+	case err != nil && broken != nil:
+		return nil, broken
 	case err != nil:
-		return nil, nil, &mcprun.Error{Class: mcprun.Usage, What: "server.yaml has errors", Why: "\n" + err.Error()}
+		return nil, &mcprun.Error{Class: mcprun.Usage, What: "server.yaml has errors", Why: "\n" + err.Error()}
 	}
-	return m, taken, nil
+	return f, nil
+}
+
+// readManifest is readServer for who needs no more than the two.
+func readManifest(path string) ([]byte, *manifest.Server, error) {
+	f, err := readServer(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	return f.raw, f.Server, nil
 }
 
 // nameOf takes a server's name, or a server.yaml that has it.
