@@ -4,7 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"runtime"
@@ -15,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/mcprun/mcprun/internal/testenv"
+	"github.com/mcprun/mcprun/runtime/landlock"
 )
 
 // message is what runtime/landlock makes, whose own test holds the same bytes.
@@ -104,6 +107,46 @@ func TestRestrict(t *testing.T) {
 	}
 	if err := write(filepath.Join(others, "new")); err != nil {
 		t.Error("control: another thread:", err)
+	}
+}
+
+// What stands outside gets no signal and no connection to an abstract socket, which no mount
+// hides. In a container a server finds neither: this holds the fence alone.
+func TestScopes(t *testing.T) {
+	testenv.Need(t, "landlock")
+	if v, err := landlock.ABI(); err != nil || v < landlock.ABIScopes {
+		t.Skipf("Linux before 6.12 has no scopes, and no container is told of them: version %d, %v", v, err)
+	}
+	outside := exec.Command("sleep", "60")
+	if err := outside.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { outside.Process.Kill(); outside.Wait() })
+	name := fmt.Sprintf("@mcprun-scopes-%d", os.Getpid())
+	ear, err := net.Listen("unix", name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ear.Close()
+	reach := func() error {
+		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		return unix.Connect(fd, &unix.SockaddrUnix{Name: name})
+	}
+	signal := func() error { return unix.Kill(outside.Process.Pid, 0) }
+	r := &rules{set: unix.LandlockRulesetAttr{Handled_access_fs: writeAll, Scoped: unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | unix.LANDLOCK_SCOPE_SIGNAL}, paths: []pathRule{{writeAll, "/"}}}
+	err = inThread(func() error {
+		before := errors.Join(is(nil, signal()), is(nil, reach()))
+		if err := r.restrict(); err != nil {
+			return err
+		}
+		return errors.Join(before, is(unix.EPERM, signal()), is(unix.EPERM, reach()))
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
 

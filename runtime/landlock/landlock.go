@@ -27,7 +27,8 @@ const (
 	abiTruncate = 3
 	abiTCP      = 4
 	abiIoctl    = 5
-	abiScopes   = 6
+	// ABIScopes is that of Linux 6.12.
+	ABIScopes = 6
 )
 
 const (
@@ -78,7 +79,7 @@ func New(abi int, paths []Path, tcp bool) *Rules {
 	if abi >= abiTCP && !tcp {
 		r.Net = unix.LANDLOCK_ACCESS_NET_CONNECT_TCP
 	}
-	if abi >= abiScopes {
+	if abi >= ABIScopes {
 		r.Scoped = unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | unix.LANDLOCK_SCOPE_SIGNAL
 	}
 	for _, p := range paths {
