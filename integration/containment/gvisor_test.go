@@ -86,6 +86,16 @@ func TestServerUnderGVisor(t *testing.T) {
 	if out := d.Must("inspect", "walled"); !strings.Contains(out, "none: behind gVisor it is not used") {
 		t.Errorf("Landlock is claimed:\n%s", out)
 	}
+	// "Refused no system call" would be untrue of what is not seen.
+	if out := sh("/usr/sbin/chroot / true"); !strings.Contains(out, "Operation not permitted") {
+		t.Errorf("it is not refused: %s", out)
+	}
+	if _, errs, _ := d.Run("profile", "denials", "walled"); !strings.Contains(errs, "gVisor refuses system calls and tells nobody; to see which ones walled is refused, start it with isolation: runc") || strings.Contains(errs, "no system call") {
+		t.Errorf("what is refused unseen: %s", errs)
+	}
+	if out := d.Must("inspect", "walled"); !strings.Contains(out, "not seen: gVisor") {
+		t.Errorf("what is refused unseen:\n%s", out)
+	}
 	info, err := os.Stat(filepath.Join(folder, "new"))
 	if err != nil || info.Sys().(*syscall.Stat_t).Uid != owner {
 		t.Errorf("what the server made is not its folder's owner's: %v, %v", info, err)

@@ -51,7 +51,14 @@ func refusedWays(all []control.Destination) []control.Destination {
 }
 
 func (a *App) showRefusals(w io.Writer, r refusals) {
-	if len(r.Calls) == 0 && len(r.Egress) == 0 {
+	if r.Unseen != "" {
+		fmt.Fprintf(a.Err, "mcprun: %s; to see which ones %s is refused, start it with isolation: runc for the time\n", r.Unseen, r.Server)
+	}
+	switch {
+	case r.Unseen != "" && len(r.Calls) == 0 && len(r.Egress) == 0:
+		fmt.Fprintf(a.Err, "mcprun: %s was refused no way out since the daemon started\n", r.Server)
+		return
+	case len(r.Calls) == 0 && len(r.Egress) == 0:
 		fmt.Fprintf(a.Err, "mcprun: %s was refused no system call and no way out since the daemon started\n", r.Server)
 		return
 	}

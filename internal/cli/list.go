@@ -126,6 +126,9 @@ func (a *App) showInspection(w io.Writer, in *control.Inspection) {
 	if n := len(in.Denied); n > 0 {
 		row("refused", "%s of system calls, see: mcprun profile denials %s", kinds(n), in.Name)
 	}
+	if in.Unseen != "" {
+		row("refused", "not seen: %s", in.Unseen)
+	}
 	for _, m := range in.Mounts {
 		row("mount", "%s", m)
 	}

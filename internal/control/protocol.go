@@ -216,6 +216,7 @@ type Inspection struct {
 	Resources map[string]string `json:"resources"`
 	Uses      []ContainerUse    `json:"uses,omitzero"`   // of these, while it runs
 	Denied    []DeniedCall      `json:"denied,omitzero"` // system calls that the profile refused
+	Unseen    string            `json:"unseen,omitzero"` // as in Denials
 	Mounts    []string          `json:"mounts"`
 	Path      *PathAnswer       `json:"path,omitzero"` // that was asked about
 	Network   string            `json:"network"`
@@ -280,6 +281,7 @@ type Denials struct {
 	File    string            `json:"file,omitzero"`    // of the profile, if it is an own one
 	Instead string            `json:"instead,omitzero"` // a built-in profile that allows all of them that can be
 	Calls   []DeniedCall      `json:"calls"`
+	Unseen  string            `json:"unseen,omitzero"` // why calls that are refused are not seen, where they are not
 }
 
 // DeniedCall is one kind of refusal: a call with the arguments that tell what was tried,

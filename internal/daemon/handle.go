@@ -456,6 +456,7 @@ func (d *Daemon) inspect(c *control.Call) (*control.Result, error) {
 	if s.denied != nil {
 		in.Denied = deniedCalls(s.denied)
 	}
+	in.Unseen = unseen(def)
 	s.mu.Unlock()
 	if run != nil {
 		in.HostIDs = fmt.Sprintf("%d-%d", run.inst.IDBase, run.inst.IDBase+65535)

@@ -201,9 +201,9 @@ func (d *Daemon) denials(c *control.Call) (*control.Result, error) {
 		return nil, err
 	}
 	s.mu.Lock()
-	log, by := s.denied, s.deniedBy
+	log, by, def := s.denied, s.deniedBy, s.spec
 	s.mu.Unlock()
-	out := &control.Denials{Server: s.name}
+	out := &control.Denials{Server: s.name, Unseen: unseen(def)}
 	if log != nil {
 		out.Calls, out.Profile = deniedCalls(log), by.Name()
 		if by.Own() {
@@ -213,6 +213,14 @@ func (d *Daemon) denials(c *control.Call) (*control.Result, error) {
 		}
 	}
 	return &control.Result{Denials: out}, nil
+}
+
+// unseen says why nobody can see what a server's profile refuses; "" where it is seen.
+func unseen(def *definition) string {
+	if def == nil || def.m.Isolation != manifest.GVisor {
+		return ""
+	}
+	return "gVisor refuses system calls and tells nobody"
 }
 
 // instead is a built-in profile that allows all that was refused and that can be allowed at
