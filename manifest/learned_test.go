@@ -39,10 +39,19 @@ func FuzzLearned(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.Opened(tool, true)
+		w.Opened(tool, true, nil)
 		s := w.Result()
 		s.Server = "s"
+		for i, protocol := range []string{"tls", "http", "tcp", learned.OnlyName, "udp"} {
+			for j, host := range []string{tool, "a.example.com"} {
+				at := learned.Place{Host: host, Port: uint16(i + j), Protocol: protocol, Method: "GET", Path: "/" + tool}
+				s.Hosts = append(s.Hosts, learned.Host{Place: at, Add: tool, Counts: learned.Counts{Tools: map[mcprun.ToolName]int64{mcprun.ToolName(tool): 1}}})
+			}
+		}
 		text := s.Propose("s-learned")
+		if _, err := ParseProfile("s-learned.yaml", []byte(uncommented(text))); err != nil {
+			t.Fatalf("what stands below it: %v\n%s", err, text)
+		}
 		p, err := ParseProfile("s-learned.yaml", []byte(text))
 		if err != nil {
 			t.Fatalf("%v\n%s", err, text)
@@ -67,29 +76,40 @@ func FuzzLearned(f *testing.F) {
 	})
 }
 
+// uncommented is a learned profile with what stands below it in force.
+func uncommented(text string) string {
+	own, below, _ := strings.Cut(text, "take the \"# \" away.\n")
+	for line := range strings.Lines(below) {
+		own += "\n" + strings.TrimPrefix(line, "# ")
+	}
+	return own
+}
+
 // What is written below a learned profile is a profile's once the marks are taken away, and
 // names what was asked for and nothing wider.
 func TestLearnedBeside(t *testing.T) {
+	at := func(host string, port uint16, protocol, method, path string) learned.Host {
+		return learned.Host{Place: learned.Place{Host: host, Port: port, Protocol: protocol, Method: method, Path: path, Fake: true}, Add: "egress: …", Counts: learned.Counts{Tools: map[mcprun.ToolName]int64{"look": 2}}}
+	}
+	there, started, private, never := at("there.example.com", 443, "tls", "", ""), at("start.example.com", 443, "tls", "", ""), at("inside.example.com", 443, "tls", "", ""), at("169.254.169.254", 80, "http", "GET", "/")
+	there.Allowed, there.Add, there.Tools["other"] = true, "", 1
+	started.Start = 1
+	private.Grant.Private = true
+	never.Add = ""
 	s := learned.Seen{Server: "s", Memory: 40 << 20, Pids: 11, Hosts: []learned.Host{
-		{Host: "api.example.com", Port: 443, Protocol: "tls", Method: "GET", Path: "/v1/items", Fake: true},
-		{Host: "api.example.com", Port: 443, Protocol: "tls", Method: "POST", Path: "/v1/items", Fake: true},
-		{Host: "api.example.com", Port: 443, Protocol: "tls", Method: "GET", Path: "/v1/*", Fake: true}, // a path that would mean others
-		{Host: "api.example.com", Port: 443, Protocol: "tls", Method: "BREW", Path: "/pot", Fake: true},
-		{Host: "plain.example.com", Port: 80, Protocol: "http", Method: "GET", Path: "/a", Fake: true},
-		{Host: "silent.example.com", Port: 80, Protocol: "http", Fake: true},
-		{Host: "db.example.com", Port: 5432, Protocol: "tcp", Fake: true},
-		{Host: "there.example.com", Port: 443, Protocol: "tls", Allowed: true},
-		{Host: "bad\nhost\"", Port: 443, Protocol: "tls"},
+		at("api.example.com", 443, "tls", "GET", "/v1/items"),
+		at("api.example.com", 443, "tls", "POST", "/v1/items"),
+		at("api.example.com", 443, "tls", "GET", "/v1/*"), // a path that would mean others
+		at("api.example.com", 443, "tls", "BREW", "/pot"),
+		at("plain.example.com", 80, "http", "GET", "/a"),
+		at("silent.example.com", 80, "http", "", ""),
+		at("db.example.com", 5432, "tcp", "", ""),
+		at("name.example.com", 0, learned.OnlyName, "", ""),
+		at("udp.example.com", 53, "udp", "", ""),
+		at("bad\nhost\"", 443, "tls", "", ""),
+		there, started, private, never,
 	}}
-	_, below, ok := strings.Cut(s.Propose("s-learned"), "take the \"# \" away.\n")
-	if !ok {
-		t.Fatal("nothing is written below the profile")
-	}
-	var lines string
-	for line := range strings.Lines(below) {
-		lines += strings.TrimPrefix(line, "# ")
-	}
-	text := "version: 1\nname: s-learned\nextends: node\n" + lines
+	text := uncommented(s.Propose("s-learned"))
 	p, err := ParseProfile("s-learned.yaml", []byte(text))
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
@@ -99,16 +119,34 @@ func TestLearnedBeside(t *testing.T) {
 			t.Errorf("it does not say %q:\n%s", want, p.Beside())
 		}
 	}
-	for _, not := range []string{"*", "BREW", "silent", "there", "bad"} {
+	for _, not := range []string{"*", "BREW", "silent", "udp", "bad", "169.254"} {
 		if strings.Contains(p.Beside(), not) {
 			t.Errorf("it says %q:\n%s", not, p.Beside())
 		}
 	}
-	m, _, err := ParseUnder("server.yaml", []byte("version: 1\nname: s\nimage: ./a.tar\nprofile: ./s-learned.yaml\n"), []byte(text))
+	m, _, err := ParseUnder("server.yaml", []byte("version: 1\nname: s\nimage: ./a.tar\nprofile: ./s-learned.yaml\ntools: {look: {risk: low}, other: {risk: low}}\n"), []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(m.Egress) != 3 || len(m.Egress[0].Methods) != 2 || len(m.Egress[0].Paths) != 1 {
-		t.Errorf("the rules are %+v", m.Egress)
+	for i, want := range []string{
+		"{host: api.example.com, port: 443, inspect: true, methods: [GET, POST], paths: [\"/v1/items\"], tools: [look]}",
+		"{host: db.example.com, port: 5432, protocol: tcp, tools: [look]}",
+		"{host: inside.example.com, port: 443, private: true, tools: [look]}",
+		"{host: name.example.com, port: 443, tools: [look]}",
+		"{host: plain.example.com, port: 80, protocol: http, methods: [GET], paths: [\"/a\"], tools: [look]}",
+		"{host: start.example.com, port: 443}", // it went there while no tool was called
+		"{host: there.example.com, port: 443, tools: [look, other]}",
+	} {
+		if len(m.Egress) <= i || m.Egress[i].String() != want {
+			t.Errorf("rule %d of %v is not %s", i, m.Egress, want)
+		}
+	}
+	if len(m.Egress) != 7 {
+		t.Errorf("%d rules: %v", len(m.Egress), m.Egress)
+	}
+	for _, want := range []string{"  # 8 times, in calls of look\n", "  # 3 times, while it started and in calls of look\n", "the port is a guess\n", "# Asked the fake internet for POST /v1/items at api.example.com, port 443: 2 times, in calls of look.\n"} {
+		if !strings.Contains(s.Propose("s-learned"), want) {
+			t.Errorf("it does not say %q:\n%s", want, s.Propose("s-learned"))
+		}
 	}
 }

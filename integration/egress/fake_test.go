@@ -77,13 +77,30 @@ func TestFakeInternet(t *testing.T) {
 		t.Errorf("it holds what is private, allowed already, or never: %s", text)
 	}
 	w.deniedFor("evil.example.org", "egress.fake", "run_command c-")
+	proposed := func(lines ...string) {
+		t.Helper()
+		raw, err := os.ReadFile(filepath.Join(w.d.Dir, "net-learned.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range lines {
+			if !strings.Contains(string(raw), want) {
+				t.Errorf("it does not propose %s:\n%s", want, raw)
+			}
+		}
+	}
+	proposed("#   - {host: evil.example.org, port: 443, inspect: true, methods: [POST], paths: [\"/steal\"], tools: [run_command]}  # once, in calls of run_command\n",
+		"# Asked the fake internet for GET /echo at api.example.com, port 443: once, in calls of run_command.\n")
 
-	if _, answers := learn(allowed, "--internet", "real"); !strings.Contains(answers, `"method":"GET"`) || len(web.Requests()) != 2 {
+	if _, answers := learn(strings.Join([]string{allowed, allowed}, "; "), "--internet", "real"); !strings.Contains(answers, `"method":"GET"`) || len(web.Requests()) != 3 {
 		t.Errorf("the real internet: %s", answers)
 	}
+	proposed("# Asked for GET /echo at api.example.com, port 443: 2 times, in calls of run_command.\n",
+		"#   - {host: api.example.com, port: 443, inspect: true, methods: [GET], paths: [\"/echo\"], tools: [run_command]}  # 3 times, in calls of run_command\n")
 	if _, answers := learn("curl -sS -m 10 https://evil.example.org/ 2>&1 || true", "--internet", "real"); strings.Contains(answers, "mcprun answered") || !strings.Contains(answers, "Could not resolve") {
 		t.Errorf("the real internet, where no rule is: %s", answers)
 	}
+	proposed("# Tried to go to evil.example.org, and was refused: ")
 	if _, hint, code := w.d.Run("learn", "net.yaml", "--internet", "some"); code != 2 || !strings.Contains(hint, "no internet") {
 		t.Errorf("exit code %d: %s", code, hint)
 	}

@@ -275,7 +275,7 @@ func (a *App) showLearned(w io.Writer, file, was, out string, all learned.Seen, 
 		fmt.Fprintf(w, "Refused, and nothing can allow it: %s(%s).\n", c.Call, lock.Visible(c.Args))
 	}
 	if all.Lost > 0 {
-		fmt.Fprintf(w, "%d more kinds of calls were seen than are kept.\n", all.Lost)
+		fmt.Fprintf(w, "%d more kinds of calls or hosts were seen than are kept.\n", all.Lost)
 	}
 	if adds := hostsToAdd(all); len(adds) > 0 {
 		fmt.Fprintf(w, "It wanted to go where server.yaml does not let it; if it was wanted, add there:\negress:\n%s\n", strings.Join(adds, "\n"))

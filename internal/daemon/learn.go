@@ -17,7 +17,7 @@ import (
 	"github.com/mcprun/mcprun"
 	"github.com/mcprun/mcprun/internal/control"
 	"github.com/mcprun/mcprun/manifest"
-	"github.com/mcprun/mcprun/netpolicy"
+	"github.com/mcprun/mcprun/netpolicy/egress"
 	"github.com/mcprun/mcprun/profiles"
 	"github.com/mcprun/mcprun/profiles/bpf"
 	"github.com/mcprun/mcprun/profiles/denials"
@@ -29,6 +29,8 @@ type lesson struct {
 	never []profiles.Forbidden // by policy.yaml
 	fake  bool                 // the internet is: nothing leaves
 	watch *learned.Watch       // of the goroutine that answers its system calls, until that ends
+
+	hosts learned.Hosts
 
 	mu     sync.Mutex
 	called map[mcprun.ToolName]bool
@@ -42,6 +44,15 @@ func (l *lesson) call(tool mcprun.ToolName) {
 	l.mu.Lock()
 	l.called[tool] = true
 	l.mu.Unlock()
+}
+
+// attempt counts where the server went, or tried to go.
+func (l *lesson) attempt(a egress.Attempt) {
+	l.mu.Lock()
+	called := len(l.called) > 0
+	l.mu.Unlock()
+	at := learned.Place{Host: a.Host, Port: a.Port, Protocol: a.Protocol, Method: a.Method, Path: a.Path, WebSocket: a.WebSocket, Fake: l.fake, Allowed: a.Allowed}
+	l.hosts.Note(learned.Host{Place: at, Grant: a.Grant, Add: a.Add}, called, a.Tools)
 }
 
 // learn starts a server under the widest profile that there may be, watches what it does
@@ -106,16 +117,17 @@ func (d *Daemon) lessonResult(s *server, def *definition, run *running, cpu int6
 	def.lesson.mu.Lock()
 	out.Called = slices.Sorted(maps.Keys(def.lesson.called))
 	def.lesson.mu.Unlock()
-	if def.lesson.fake && run.net != nil {
-		for _, a := range run.net.way.Asked() {
-			out.Hosts = append(out.Hosts, learned.Host{Host: a.Host, Port: a.Port, Protocol: a.Protocol, Method: a.Method, Path: a.Path, Fake: true, Allowed: a.Allowed, Add: a.Add})
+	hosts, lost := def.lesson.hosts.List()
+	out.Hosts, out.Lost = hosts, out.Lost+lost
+	for _, v := range def.m.Environment {
+		out.Environment = append(out.Environment, v.Name)
+	}
+	for _, c := range def.m.Credentials {
+		if c.Expose.Env != "" {
+			out.Environment = append(out.Environment, c.Expose.Env)
 		}
 	}
-	for _, e := range d.seen.Of(s.name) {
-		if e.Last.After(run.begun) && e.Reason != netpolicy.ReasonFake {
-			out.Hosts = append(out.Hosts, learned.Host{Host: e.Host, Port: e.Port, Protocol: e.Protocol, Allowed: e.Allowed, Add: e.Add})
-		}
-	}
+	slices.Sort(out.Environment)
 	return &out
 }
 
@@ -169,7 +181,7 @@ func (s *server) learnNext(run *running, l *lesson, learner bpf.Learner, names m
 	}
 	if arg, write, ok := opens(name, c.Args); ok {
 		if path := r.Text(c, arg); path != "" {
-			l.watch.Opened(path, write)
+			l.watch.Opened(path, write, tools)
 		}
 	}
 	return learner.LetThrough(c)

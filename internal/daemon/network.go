@@ -65,10 +65,14 @@ func (d *Daemon) openNetwork(ctx context.Context, def *definition, id string, li
 	if err := n.hold(def.m.Credentials, &d.issued); err != nil {
 		return nil, runtime.Network{}, err
 	}
+	var watch func(egress.Attempt)
+	if def.lesson != nil {
+		watch = def.lesson.attempt
+	}
 	n.way, err = egress.Open(egress.Config{
 		Server: def.m.Name, Instance: id, Policy: policy, Mode: d.mode, Names: n.names, Record: d.record, Seen: d.seen,
 		InFlight: func() []egress.Flight { return flights(life) }, Resolver: d.resolver, Own: d.own.is, Log: d.opts.Log,
-		Credentials: n.swappable(&d.issued), Spend: n.bytes.spend, Fake: fake,
+		Credentials: n.swappable(&d.issued), Spend: n.bytes.spend, Fake: fake, Watch: watch,
 	})
 	if err != nil {
 		return nil, runtime.Network{}, err

@@ -66,7 +66,7 @@ type Resolver interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
-// Config is what a way out is made of. All fields but Roots and Credentials must be set.
+// Config is what a way out is made of. All fields but Roots, Credentials and Watch must be set.
 type Config struct {
 	Server   mcprun.ServerName
 	Instance string
@@ -90,6 +90,9 @@ type Config struct {
 	// the daemon itself, and nothing leaves, whatever the policy allows. It is for
 	// learning alone. Names must be a table of this life's.
 	Fake bool
+	// Watch is told of each attempt of a server that is watched to learn what it needs,
+	// in no order, by many at a time. nil: it is not watched.
+	Watch func(Attempt)
 }
 
 // Way is the way out of one instance. It is open until Close.
@@ -108,7 +111,6 @@ type Way struct {
 	changing  sync.Mutex // held by the one change of rules under way
 	ports     []uint16   // at which a listener stands
 	addresses addressCache
-	asked     inquiries // of a fake internet
 
 	open context.Context // until Close: what is being resolved or dialled ends with it
 	shut context.CancelFunc

@@ -2,17 +2,13 @@ package egress
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/mcprun/mcprun/netpolicy"
@@ -20,7 +16,8 @@ import (
 
 // A fake internet is for a server that is watched to learn what it needs. Every name
 // has an address and every connection is answered here, with something bland; nothing
-// is resolved, dialled or sent on, whatever the rules allow. What was asked for is kept.
+// is resolved, dialled or sent on, whatever the rules allow. What was asked for is told to
+// Config.Watch.
 
 const (
 	// fakeLife bounds a connection to the fake internet, from its first byte to its end.
@@ -30,78 +27,12 @@ const (
 	fakeSilence = time.Second
 	// maxFakeBytes bounds what is read of one connection: headers, and a small upload.
 	maxFakeBytes = 1 << 20
-	// maxAsked bounds the different things kept of what one life asked for.
-	maxAsked = 256
 	// MaxFakeNames bounds the names that exist in one life.
 	MaxFakeNames = 4096
 )
 
 // errFake is what a way out with a fake internet answers whoever would leave.
 var errFake = errors.New("the internet is a fake one, and nothing leaves this machine")
-
-// Asked is one thing that was asked of the fake internet.
-type Asked struct {
-	Host         string
-	Port         uint16
-	Protocol     string
-	Method, Path string // of a request that was read
-	Count        int64
-	Allowed      bool   // by the rules that are there
-	Add          string // the lines of server.yaml that would allow it
-}
-
-type askedKey struct {
-	host, protocol, method, path string
-	port                         uint16
-}
-
-// inquiries collects them.
-type inquiries struct {
-	mu  sync.Mutex
-	all map[askedKey]*Asked
-}
-
-// note counts one, and says whether it is new.
-func (a *inquiries) note(one Asked) (fresh bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	k := askedKey{one.Host, one.Protocol, one.Method, one.Path, one.Port}
-	if have := a.all[k]; have != nil {
-		have.Count++
-		return false
-	}
-	if len(a.all) >= maxAsked {
-		return false
-	}
-	if a.all == nil {
-		a.all = map[askedKey]*Asked{}
-	}
-	one.Count = 1
-	a.all[k] = &one
-	return true
-}
-
-// Asked lists what was asked of the fake internet. Of a host and port of which requests
-// were read, connections that made none say nothing further.
-func (w *Way) Asked() []Asked {
-	w.asked.mu.Lock()
-	defer w.asked.mu.Unlock()
-	read := map[string]bool{}
-	place := func(a *Asked) string { return fmt.Sprint(a.Host, " ", a.Port) }
-	for _, a := range w.asked.all {
-		read[place(a)] = read[place(a)] || a.Method != ""
-	}
-	var out []Asked
-	for _, a := range w.asked.all {
-		if a.Method != "" || !read[place(a)] {
-			out = append(out, *a)
-		}
-	}
-	slices.SortFunc(out, func(a, b Asked) int {
-		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Method, b.Method), cmp.Compare(a.Protocol, b.Protocol))
-	})
-	return out
-}
 
 // fakePorts are listened at, beside those of rules, where not every port can be.
 var fakePorts = []uint16{80, 443}
@@ -215,7 +146,7 @@ func bland(accept string) (kind, text string) {
 	return "text/plain; charset=utf-8", "mcprun answered this itself: the server is being watched.\n"
 }
 
-// askedFor keeps and records what a connection, or a request on it, was for.
+// askedFor tells and records what a connection, or a request on it, was for.
 func (c *conn) askedFor(spoken netpolicy.Protocol, method, path string, upgrade bool) {
 	d := c.dest
 	d.InFlight = tools(c.way.cfg.InFlight())
@@ -229,14 +160,14 @@ func (c *conn) askedFor(spoken netpolicy.Protocol, method, path string, upgrade 
 	case method != "" && !unread:
 		decision = p.Request(d, method, path, upgrade)
 	}
-	one := Asked{Host: d.Host.String(), Port: d.Port, Protocol: spoken.String(), Method: method, Path: path, Allowed: decision.Allowed()}
-	if odd := method != "" && path == ""; !one.Allowed && !odd { // no line is about a path that is none
-		one.Add = p.Suggest(d, decision.Reason, spoken, method, path)
+	e := event{host: d.Host.String(), port: d.Port, protocol: spoken.String(), reason: netpolicy.ReasonFake, method: method, path: path}
+	if odd := method != "" && path == ""; !decision.Allowed() && !odd { // no line is about a path that is none
+		e.suggest = p.Suggest(d, decision.Reason, spoken, method, path)
 	}
-	if !c.way.asked.note(one) {
-		return
-	}
-	c.way.deny(event{host: one.Host, port: one.Port, protocol: one.Protocol, reason: netpolicy.ReasonFake, method: method, path: path, suggest: one.Add})
+	one := e.attempt(decision.Allowed())
+	one.WebSocket = upgrade
+	c.way.watched(one)
+	c.way.deny(e)
 }
 
 // ended is the end of a connection on which a request was waited for.

@@ -3,7 +3,6 @@ package egress
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -58,27 +57,6 @@ func FuzzIsRequest(f *testing.F) {
 			t.Errorf("%q is no request", b)
 		}
 	})
-}
-
-// What is kept of a server that asks for ever other things is bounded, and connections
-// without a request are left out where requests were read.
-func TestAskedIsBounded(t *testing.T) {
-	var w Way
-	w.asked.note(Asked{Host: "a", Port: 443, Protocol: "tls"})
-	w.asked.note(Asked{Host: "b", Port: 443, Protocol: "tls"})
-	for i := range 2 * maxAsked {
-		w.asked.note(Asked{Host: "a", Port: 443, Protocol: "tls", Method: "GET", Path: fmt.Sprint("/", i)})
-	}
-	if w.asked.note(Asked{Host: "b", Port: 443, Protocol: "tls"}) {
-		t.Error("the same is new twice")
-	}
-	all := w.Asked()
-	if len(all) != maxAsked-1 {
-		t.Errorf("%d are kept", len(all))
-	}
-	if last := all[len(all)-1]; last.Host != "b" || last.Count != 2 {
-		t.Errorf("%+v", last)
-	}
 }
 
 // Nothing is resolved or dialled under a fake internet, from wherever it would be asked.

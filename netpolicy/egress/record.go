@@ -83,6 +83,9 @@ func (w *Way) quiet(reason netpolicy.Reason) (skip bool, before int) {
 // the record: it happens whatever becomes of that.
 func (w *Way) deny(e event) {
 	w.cfg.Seen.add(w.cfg.Server, e, mcprun.Deny, 0, 0)
+	if e.reason != netpolicy.ReasonFake { // of which more was told
+		w.watched(e.attempt(false))
+	}
 	skip, before := w.quiet(e.reason)
 	if skip {
 		return
@@ -194,6 +197,7 @@ func (c *conn) opened(address string) {
 		return
 	}
 	c.way.cfg.Seen.add(c.way.cfg.Server, c.allowed(), mcprun.Allow, 0, 0)
+	c.carried(nil)
 }
 
 func (c *conn) allowed() event {
@@ -222,6 +226,7 @@ func (w *Way) passed(q *request) error {
 	e.method, e.path = q.method, q.path
 	rec := w.record(e)
 	rec.Verdict, rec.Risk, rec.Rule, rec.Outcome = mcprun.Allow, mcprun.Low, ruleAllowed, "request"
+	q.conn.carried(q)
 	return w.cfg.Record.Append(rec)
 }
 

@@ -357,6 +357,7 @@ type request struct {
 	path    string // canonical
 	upgrade bool   // to another protocol on the same connection
 	addrs   []netip.Addr
+	grant   netpolicy.Grant
 	limits  *ruleLimits   // of the rule that pays for it
 	used    []*Credential // whose secrets it carries
 	cancel  func()
@@ -397,7 +398,7 @@ func (w *Way) admitRequest(q *request, r *http.Request) (status int, reason netp
 	if !d.Allowed() {
 		return http.StatusForbidden, d.Reason, ""
 	}
-	q.limits = c.rules.limits[d.Rules[0]]
+	q.grant, q.limits = d.Grant, c.rules.limits[d.Rules[0]]
 	// A connection was paid for by its first rule; its first request is in that.
 	if paid := d.Rules[0] == c.rule && c.paid.CompareAndSwap(true, false); !paid && !q.limits.once() {
 		return http.StatusTooManyRequests, netpolicy.ReasonLimit, ""

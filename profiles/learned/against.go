@@ -29,7 +29,7 @@ func (s Seen) Times(call string) int64 {
 	var n int64
 	for _, c := range s.Calls {
 		if c.Call == call {
-			n += c.count()
+			n += c.total()
 		}
 	}
 	return n
@@ -50,11 +50,11 @@ func (s Seen) Reason(call string) string {
 	var sum Call
 	for _, c := range s.Calls {
 		if c.Call == call {
-			sum.add(c)
+			sum.add(c.Counts)
 		}
 	}
-	if sum.count() == 0 {
+	if sum.total() == 0 {
 		return reasonEvery
 	}
-	return sum.reason() + ", " + times(sum.count())
+	return sum.reason() + ", " + times(sum.total())
 }

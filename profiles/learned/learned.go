@@ -20,7 +20,7 @@ import (
 )
 
 // Version is that of the form in which runs are kept.
-const Version = 1
+const Version = 2
 
 const (
 	// maxLines bounds the different calls of one run. A server of Node makes some 150;
@@ -42,12 +42,15 @@ type Seen struct {
 	Refused []Call            `json:"refused,omitempty"` // tried, and nobody can be given it
 	Folders []Folder          `json:"folders,omitempty"`
 	Hosts   []Host            `json:"hosts,omitempty"`
-	Listed  []mcprun.ToolName `json:"listed"` // the tools that are granted
-	Called  []mcprun.ToolName `json:"called"` // of these
-	Memory  int64             `json:"memory"` // bytes at most
-	Pids    int64             `json:"pids"`   // processes and threads at most
-	CPU     int64             `json:"cpu"`    // microseconds, of all runs
-	Lost    int64             `json:"lost,omitempty"`
+	// Environment are the names of its variables. Which of them it read cannot be seen: no
+	// system call is made for it.
+	Environment []string          `json:"environment,omitempty"`
+	Listed      []mcprun.ToolName `json:"listed"` // the tools that are granted
+	Called      []mcprun.ToolName `json:"called"` // of these
+	Memory      int64             `json:"memory"` // bytes at most
+	Pids        int64             `json:"pids"`   // processes and threads at most
+	CPU         int64             `json:"cpu"`    // microseconds, of all runs
+	Lost        int64             `json:"lost,omitempty"`
 }
 
 // Run is one time that a server was watched.
@@ -59,57 +62,22 @@ type Run struct {
 
 // Call is a system call as a profile can tell it from others.
 type Call struct {
-	Call  string                    `json:"call"`
-	Where []profiles.Condition      `json:"where,omitempty"`
-	Args  string                    `json:"args,omitempty"` // of the first, in words
-	Why   string                    `json:"why,omitempty"`  // of a refused one
-	Start int64                     `json:"start"`          // before the first call of a tool
-	Tools map[mcprun.ToolName]int64 `json:"tools,omitempty"`
-	Idle  int64                     `json:"idle"` // later, with no tool or several being called
-}
-
-func (c Call) count() int64 {
-	n := c.Start + c.Idle
-	for _, t := range c.Tools {
-		n += t
-	}
-	return n
-}
-
-// add counts what another was seen to do.
-func (c *Call) add(o Call) {
-	c.Start, c.Idle = c.Start+o.Start, c.Idle+o.Idle
-	if c.Tools == nil {
-		c.Tools = map[mcprun.ToolName]int64{}
-	}
-	for t, n := range o.Tools {
-		c.Tools[t] += n
-	}
+	Call  string               `json:"call"`
+	Where []profiles.Condition `json:"where,omitempty"`
+	Args  string               `json:"args,omitempty"` // of the first, in words
+	Why   string               `json:"why,omitempty"`  // of a refused one
+	Counts
 }
 
 // Folder is where files were opened.
 type Folder struct {
+	folder
+	Counts
+}
+
+type folder struct {
 	Path  string `json:"path"`
 	Write bool   `json:"write"`
-	Count int64  `json:"count"`
-}
-
-// Host is where the server went or tried to go.
-type Host struct {
-	Host     string `json:"host"`
-	Port     uint16 `json:"port"`
-	Protocol string `json:"protocol,omitempty"`
-	Method   string `json:"method,omitempty"` // of a request to a fake internet
-	Path     string `json:"path,omitempty"`
-	Fake     bool   `json:"fake,omitempty"` // it was answered here, and went nowhere
-	Allowed  bool   `json:"allowed"`        // by the rules that were there
-	Add      string `json:"add,omitempty"`  // lines of server.yaml that would allow it
-}
-
-// same says whether o is as good as h for whoever reads a list of them.
-func (h Host) same(o Host) bool {
-	h.Protocol, h.Add = o.Protocol, o.Add
-	return h == o
 }
 
 // Watch collects one run. One goroutine may use it.
@@ -119,13 +87,13 @@ type Watch struct {
 	called  bool                 // a tool was
 	calls   map[string]*Call
 	refused map[string]*Call
-	folders map[Folder]int64
+	folders map[folder]*Counts
 	lost    int64
 }
 
 // NewWatch begins a run on a machine of kind goarch, in which the operator's ceilings hold.
 func NewWatch(goarch string, never []profiles.Forbidden) *Watch {
-	return &Watch{arch: goarch, never: never, calls: map[string]*Call{}, refused: map[string]*Call{}, folders: map[Folder]int64{}}
+	return &Watch{arch: goarch, never: never, calls: map[string]*Call{}, refused: map[string]*Call{}, folders: map[folder]*Counts{}}
 }
 
 // Decide says whether a call can be let through to be learned, and counts it. tools are
@@ -157,33 +125,27 @@ func (w *Watch) Decide(call string, raw [6]uint64, tools []mcprun.ToolName) (pro
 		c = &Call{Call: call, Where: g.Where, Args: profiles.Arguments(call, raw), Why: g.Why}
 		into[key] = c
 	}
-	switch {
-	case !w.called:
-		c.Start++
-	case len(tools) == 1:
-		if c.Tools == nil {
-			c.Tools = map[mcprun.ToolName]int64{}
-		}
-		c.Tools[tools[0]]++
-	default:
-		c.Idle++
-	}
+	c.note(w.called, tools)
 	return g, nil
 }
 
-// Opened notes where a file was opened.
-func (w *Watch) Opened(path string, write bool) {
-	f := Folder{Path: folderOf(path), Write: write}
-	if _, ok := w.folders[f]; ok || len(w.folders) < maxFolders {
-		w.folders[f]++
+// Opened notes where a file was opened, while these tools were being called.
+func (w *Watch) Opened(path string, write bool, tools []mcprun.ToolName) {
+	f := folder{Path: folderOf(path), Write: write}
+	if w.folders[f] == nil {
+		if len(w.folders) >= maxFolders {
+			return
+		}
+		w.folders[f] = &Counts{}
 	}
+	w.folders[f].note(w.called, tools)
 }
 
 // folderOf keeps as much of a path as tells what it is about, and not what is in it: names
 // of files can be private.
 func folderOf(path string) string {
 	if !strings.HasPrefix(path, "/") {
-		return "(below the folder that the server was in)"
+		return "the folder that it was in"
 	}
 	parts := strings.Split(strings.Trim(path, "/"), "/")
 	if len(parts) <= 1 {
@@ -202,8 +164,7 @@ func (w *Watch) Result() Seen {
 		s.Refused = append(s.Refused, *c)
 	}
 	for f, n := range w.folders {
-		f.Count = n
-		s.Folders = append(s.Folders, f)
+		s.Folders = append(s.Folders, Folder{f, *n})
 	}
 	s.sort()
 	return s
@@ -214,9 +175,6 @@ func (s *Seen) sort() {
 		slices.SortFunc(calls, func(a, b Call) int { return cmp.Or(cmp.Compare(a.key(), b.key()), cmp.Compare(a.Args, b.Args)) })
 	}
 	slices.SortFunc(s.Folders, func(a, b Folder) int { return cmp.Or(cmp.Compare(a.Path, b.Path), b2i(a.Write)-b2i(b.Write)) })
-	slices.SortFunc(s.Hosts, func(a, b Host) int {
-		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Method, b.Method), b2i(a.Allowed)-b2i(b.Allowed))
-	})
 }
 
 func b2i(b bool) int {
@@ -265,12 +223,8 @@ func Merge(old, run Seen) Seen {
 	out.Called = union(old.Called, run.Called)
 	out.Memory, out.Pids, out.CPU, out.Lost = max(old.Memory, run.Memory), max(old.Pids, run.Pids), old.CPU+run.CPU, old.Lost+run.Lost
 	out.Folders = mergeFolders(old.Folders, run.Folders)
-	out.Hosts = slices.Clone(run.Hosts)
-	for _, h := range old.Hosts {
-		if !slices.ContainsFunc(out.Hosts, h.same) && len(out.Hosts) < maxHosts {
-			out.Hosts = append(out.Hosts, h)
-		}
-	}
+	out.Hosts = mergeHosts(old.Hosts, run.Hosts)
+	out.Environment = union(old.Environment, run.Environment)
 	out.sort()
 	return out
 }
@@ -288,28 +242,27 @@ func mergeCalls(a, b []Call) []Call {
 			all[key] = c
 			continue
 		}
-		have.add(c)
+		have.add(c.Counts)
 		all[key] = have
 	}
 	return slices.Collect(maps.Values(all))
 }
 
 func mergeFolders(a, b []Folder) []Folder {
-	all := map[Folder]int64{}
+	all := map[folder]Counts{}
 	for _, f := range slices.Concat(a, b) {
-		n := f.Count
-		f.Count = 0
-		all[f] += n
+		n := all[f.folder]
+		n.add(f.Counts)
+		all[f.folder] = n
 	}
 	var out []Folder
 	for f, n := range all {
-		f.Count = n
-		out = append(out, f)
+		out = append(out, Folder{f, n})
 	}
 	return out
 }
 
-func union(a, b []mcprun.ToolName) []mcprun.ToolName {
+func union[T cmp.Ordered](a, b []T) []T {
 	out := slices.Concat(a, b)
 	slices.Sort(out)
 	return slices.Compact(out)

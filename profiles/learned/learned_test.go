@@ -34,8 +34,8 @@ func watched(t *testing.T) *Watch {
 			t.Errorf("%s%v: %+v, %v", c.call, c.args, g, err)
 		}
 	}
-	w.Opened("/workspace/private name/file", true)
-	w.Opened("/etc/passwd", false)
+	w.Opened("/workspace/private name/file", true, []mcprun.ToolName{"make"})
+	w.Opened("/etc/passwd", false, nil)
 	return w
 }
 
@@ -51,7 +51,7 @@ func TestProposeSaysWhatWasSeen(t *testing.T) {
 	text := Merge(Seen{}, run(t, watched(t))).Propose("files-learned")
 	for _, want := range []string{
 		"extends: none\n", "1 of 2 tools were called, in one run; the last of them saw something new",
-		"# Wrote below /workspace", "- mkdir # 2 times", "reason: seen in calls of make\n",
+		"# Wrote below /workspace: once, in calls of make.\n", "- mkdir # 2 times", "reason: seen in calls of make\n",
 		"where: [{arg: family, any: [AF_NETLINK]}, {arg: type, any: [SOCK_RAW]}, {arg: protocol, any: [NETLINK_ROUTE]}]",
 		"where: [{arg: request, any: [TCGETS, FIONBIO]}]",
 		"# Tried socket(AF_ALG, SOCK_SEQPACKET, unspecified), which no profile can allow", "# Tried mount(",
@@ -159,7 +159,7 @@ func TestLinesAreBounded(t *testing.T) {
 		t.Errorf("%d lines, %d lost", len(s.Calls), s.Lost)
 	}
 	for i := range 10 * maxFolders {
-		w.Opened("/w"+strings.Repeat("x", i)+"/f", true)
+		w.Opened("/w"+strings.Repeat("x", i)+"/f", true, nil)
 	}
 	if n := len(w.Result().Folders); n != maxFolders {
 		t.Errorf("%d folders", n)

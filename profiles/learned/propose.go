@@ -14,8 +14,6 @@ import (
 // reasons of the lines of a learned profile.
 const (
 	reasonEvery     = "every program does this"
-	reasonStart     = "seen while it started"
-	reasonIdle      = "seen while no tool, or several, were being called"
 	reasonNeighbour = "not seen: what libraries of another version or machine use in place of one that was"
 )
 
@@ -47,33 +45,21 @@ func (s Seen) Propose(name string) string {
 // uses are what else was seen, for whoever writes server.yaml.
 func (s Seen) uses() []string {
 	out := []string{fmt.Sprintf("At most %d MiB of memory and %d processes and threads; %.1f s of processor time in all.", (s.Memory+(1<<20)-1)>>20, s.Pids, float64(s.CPU)/1e6)}
+	if len(s.Environment) > 0 {
+		out = append(out, "Its environment had "+clean(strings.Join(s.Environment, ", "))+"; which of them it read cannot be seen.")
+	}
 	for _, f := range s.Folders {
 		if f.Write {
-			out = append(out, "Wrote below "+clean(f.Path)+".")
+			out = append(out, fmt.Sprintf("Wrote below %s: %s.", clean(f.Path), f.where()))
 		}
 	}
 	for _, h := range s.Hosts {
-		switch {
-		case h.Fake:
-			out = append(out, fmt.Sprintf("Asked the fake internet for %s.", clean(h.String())))
-		case h.Allowed:
-			out = append(out, fmt.Sprintf("Went to %s, port %d.", clean(h.Host), h.Port))
-		default:
-			out = append(out, fmt.Sprintf("Tried to go to %s, port %d, and was refused.", clean(h.Host), h.Port))
-		}
+		out = append(out, h.line())
 	}
 	for _, c := range s.Refused {
-		out = append(out, fmt.Sprintf("Tried %s(%s), which no profile can allow.", c.Call, clean(c.Args)))
+		out = append(out, fmt.Sprintf("Tried %s(%s), which no profile can allow: %s.", c.Call, clean(c.Args), c.where()))
 	}
 	return out
-}
-
-// String is where it went, and what it asked for there.
-func (h Host) String() string {
-	if h.Method == "" {
-		return fmt.Sprintf("%s, port %d (%s)", h.Host, h.Port, h.Protocol)
-	}
-	return fmt.Sprintf("%s %s at %s, port %d", h.Method, h.Path, h.Host, h.Port)
 }
 
 // clean keeps what came from a server on its line of a comment.
@@ -109,9 +95,9 @@ func (s Seen) plan() plan {
 	judged := map[string][][]profiles.Condition{}
 	why := map[string]Call{}
 	for _, c := range s.Calls {
-		p.counts[c.Call] += c.count()
+		p.counts[c.Call] += c.total()
 		sum := why[c.Call]
-		sum.add(c)
+		sum.add(c.Counts)
 		why[c.Call] = sum
 		if len(c.Where) > 0 {
 			judged[c.Call] = append(judged[c.Call], c.Where)
@@ -166,22 +152,6 @@ func rank(reason string) string {
 
 // maxReasonTools bounds the tools that a reason names.
 const maxReasonTools = 4
-
-// reason is where a call was seen.
-func (c Call) reason() string {
-	tools := slices.Sorted(maps.Keys(c.Tools))
-	switch {
-	case c.Start > 0 && len(tools) == 0:
-		return reasonStart
-	case len(tools) == 0:
-		return reasonIdle
-	}
-	text := "seen in calls of " + names(tools)
-	if c.Start > 0 {
-		text = reasonStart + ", and in calls of tools"
-	}
-	return text
-}
 
 func names(tools []mcprun.ToolName) string {
 	var out []string
