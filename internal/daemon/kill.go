@@ -377,6 +377,8 @@ const killBound = 2 * time.Second
 // under way.
 func killProcesses(targets []*server, report *control.KillReport) (note string, err error) {
 	ended := make(chan error, len(targets))
+	step := &dying{over: make(chan struct{})}
+	defer close(step.over)
 	n := 0
 	for _, s := range targets {
 		s.mu.Lock()
@@ -390,6 +392,7 @@ func killProcesses(targets []*server, report *control.KillReport) (note string, 
 		}
 		n++
 		report.Servers = append(report.Servers, string(s.name))
+		run.dying.Store(step)
 		go func() {
 			failpoint.Hold("kill.kill")
 			err := run.inst.Kill()

@@ -64,6 +64,7 @@ type running struct {
 	once  sync.Once
 	begun time.Time
 	hold  atomic.Pointer[holding] // of a kill that keeps what it leaves
+	dying atomic.Pointer[dying]   // a kill is about to end its processes, or has
 
 	strain   strain
 	profile  *profiles.Profile
@@ -74,6 +75,18 @@ type running struct {
 	judging sync.Mutex   // guards what follows, and the order in which policies are set
 	base    *gate.Policy // of server.yaml, its pins and the ceilings
 	current *lock.File   // what the tools are now; nil if that is not known
+}
+
+// dying is the step of a kill that ends the processes of all its targets.
+type dying struct{ over chan struct{} }
+
+// awaitOver returns when the processes of all others are gone too, or killBound is over:
+// what is left of the first must not take the processors from the kill of the last, nor
+// from the clients whose calls have just failed. No kill: at once.
+func (d *dying) awaitOver() {
+	if d != nil {
+		<-d.over
+	}
 }
 
 func (run *running) resources() manifest.Resources { return *run.res.Load() }

@@ -292,6 +292,7 @@ func (s *server) publish(run *running, def *definition, g upstream.Greeting, cur
 		case <-run.inst.Done():
 		case <-run.conn.Done():
 		}
+		run.dying.Load().awaitOver()
 		s.d.end(s, run, s.gone(run))
 	}()
 	// A kill between the first look at the switches and now found no server to end.

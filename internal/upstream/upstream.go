@@ -241,7 +241,7 @@ func (c *Conn) read(r io.Reader) {
 }
 
 func (c *Conn) gone() error {
-	if c.events.Gone == nil {
+	if c.events.Gone == nil || c.failed() { // of a server that was killed, nobody asks why it ended
 		return ErrGone
 	}
 	return c.events.Gone()

@@ -123,7 +123,11 @@ func (c Hierarchies) exists(path string) bool {
 // thaw wakes what a v1 freezer holds; absent files mean nothing is frozen.
 func (c Hierarchies) thaw(path string) {
 	for _, root := range c.v1 {
-		filepath.WalkDir(filepath.Join(root, path), func(p string, d fs.DirEntry, err error) error {
+		dir := filepath.Join(root, path)
+		if unix.Access(filepath.Join(dir, "freezer.state"), unix.F_OK) != nil {
+			continue // another controller's
+		}
+		filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
 			if err == nil && d.Name() == "freezer.state" {
 				os.WriteFile(p, []byte("THAWED"), 0)
 			}
