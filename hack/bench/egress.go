@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -45,19 +46,22 @@ func (b *bed) end() {
 // path is one way to the upstream host.
 type path struct {
 	name, url string
+	relay     string  // the same through a relay that checks nothing
 	connect   float64 // microseconds that a new connection may add
 	request   float64 // the same for a request on a kept one
 	transfer  float64 // of direct throughput
 }
 
 var ways = []path{
-	{"tcp", "http://tcp.example.com:8080", 200, 0, 0.5},
-	{"tls unread", "https://tls.example.com", 200, 0, 0.5},
-	{"inspected", "https://inspected.example.com", 0, 200, 0.25},
+	{"tcp", "http://tcp.example.com:8080", "http://" + relayName + ":8080", 200, 0, 0.5},
+	{"tls unread", "https://tls.example.com", "https://" + relayName, 200, 0, 0.5},
+	{"inspected", "https://inspected.example.com", "https://" + relayName + ":8443", 0, 200, 0.25},
 }
 
 // egress measures what the way out costs over a direct connection to the same
-// host, with the same client: in the container, and beside the daemon.
+// host, with the same client: in the container, and beside the daemon. What a connection
+// through a relay that checks nothing costs is measured too: it says how much of the
+// cost is that of any program in between.
 func egress(outer *bench, r *report) (err error) {
 	progress("egress")
 	t := &bed{}
@@ -69,9 +73,14 @@ func egress(outer *bench, r *report) (err error) {
 		err = errors.Join(err, t.failed)
 	}()
 	l := lab.New(t)
-	l.HTTPS(upstreamAddr+":443", "tls.example.com", "inspected.example.com")
+	l.HTTPS(upstreamAddr+":443", "tls.example.com", "inspected.example.com", relayName)
 	l.HTTP(upstreamAddr + ":8080")
-	l.DNS.Names(map[string][]string{"tcp.example.com": {upstreamAddr}, "tls.example.com": {upstreamAddr}, "inspected.example.com": {upstreamAddr}})
+	l.DNS.Names(map[string][]string{"tcp.example.com": {upstreamAddr}, "tls.example.com": {upstreamAddr}, "inspected.example.com": {upstreamAddr}, relayName: {relayHost}})
+	stop, err := startRelay(outer.ctx, l)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	b, err := outer.inside(l)
 	if err != nil {
 		return err
@@ -166,38 +175,54 @@ func (b *bench) comparePath(r *report, l *lab.Lab, p path) error {
 		args []string
 		aim  float64
 	}{
-		{"new connection to first byte", []string{"connects", p.url + "/bytes?n=1", fmt.Sprint(egressConnect)}, p.connect},
-		{"request on a kept connection", []string{"requests", p.url + "/bytes?n=1", fmt.Sprint(egressRequest)}, p.request},
+		{"new connection to first byte", []string{"connects", "/bytes?n=1", fmt.Sprint(egressConnect)}, p.connect},
+		{"request on a kept connection", []string{"requests", "/bytes?n=1", fmt.Sprint(egressRequest)}, p.request},
 	} {
-		ours, bare, err := b.sides(l, egressRounds, func(m measurement) float64 { return m.Detail.P50 }, m.args...)
+		s, err := b.sides(l, p, egressRounds, func(m measurement) float64 { return m.Detail.P50 }, m.args...)
 		if err != nil {
 			return err
 		}
-		r.difference("egress "+p.name+": "+m.name+", p50", "us", ours, bare, p50, m.aim)
+		name := "egress " + p.name + ": " + m.name
+		r.difference(name+", p50", "us", s.ours, s.bare, p50, m.aim)
+		r.difference(name+" through a relay that checks nothing, p50", "us", s.relay, s.bare, p50, 0)
 	}
-	ours, bare, err := b.sides(l, 3, func(m measurement) float64 { return m.Detail.MiBPerSecond }, "transfer", p.url+fmt.Sprintf("/bytes?n=%d", egressBytes))
+	s, err := b.sides(l, p, 3, func(m measurement) float64 { return m.Detail.MiBPerSecond }, "transfer", fmt.Sprintf("/bytes?n=%d", egressBytes))
 	if err != nil {
 		return err
 	}
-	r.ratio("egress "+p.name+": 1 GiB, MiB/s", "MiB/s", ours, bare, p.transfer)
+	r.ratio("egress "+p.name+": 1 GiB, MiB/s", "MiB/s", s.ours, s.bare, p.transfer)
+	r.ratio("egress "+p.name+": 1 GiB through a relay that checks nothing, MiB/s", "MiB/s", s.relay, s.bare, 0)
 	return nil
 }
 
-// sides measures both in turn; each round is one median.
-func (b *bench) sides(l *lab.Lab, rounds int, of func(measurement) float64, args ...string) (ours, bare distribution, err error) {
-	var a, c []float64
-	for range rounds {
-		m, err := b.within(quoted(args)...)
-		if err != nil {
-			return ours, bare, err
-		}
-		d, err := b.direct(l, args...)
-		if err != nil {
-			return ours, bare, err
-		}
-		a, c = append(a, of(m)), append(c, of(d))
+// sidesOf are what was measured of each; each round is one median.
+type sidesOf struct{ ours, relay, bare distribution }
+
+// sides measures them in turn. The second of args is below the path's URL.
+func (b *bench) sides(l *lab.Lab, p path, rounds int, of func(measurement) float64, args ...string) (s sidesOf, err error) {
+	at := func(url string) []string {
+		all := slices.Clone(args)
+		all[1] = url + all[1]
+		return all
 	}
-	return distribute(a), distribute(c), nil
+	var ours, relayed, bare []float64
+	for range rounds {
+		for _, side := range []struct {
+			into    *[]float64
+			measure func() (measurement, error)
+		}{
+			{&ours, func() (measurement, error) { return b.within(quoted(at(p.url))...) }},
+			{&relayed, func() (measurement, error) { return b.direct(l, at(p.relay)...) }},
+			{&bare, func() (measurement, error) { return b.direct(l, at(p.url)...) }},
+		} {
+			m, err := side.measure()
+			if err != nil {
+				return s, err
+			}
+			*side.into = append(*side.into, of(m))
+		}
+	}
+	return sidesOf{distribute(ours), distribute(relayed), distribute(bare)}, nil
 }
 
 func quoted(args []string) []string {

@@ -30,6 +30,10 @@ func main() {
 		}
 		return
 	}
+	if to := os.Getenv(relayEnv); to != "" {
+		fmt.Fprintln(os.Stderr, "bench: the relay:", relay(to))
+		os.Exit(1)
+	}
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
