@@ -21,7 +21,7 @@ type Drill struct {
 // DrillKill is one kind of kill, in all rounds.
 type DrillKill struct {
 	Target  string        `json:"target"` // tool, client, server or label
-	Way     string        `json:"way"`    // command, file or http
+	Way     string        `json:"way"`    // command, file, http, page or run
 	Load    string        `json:"load"`   // what the decoy was doing besides
 	Calls   int           `json:"calls"`  // in flight each time
 	Outward int           `json:"outward"`

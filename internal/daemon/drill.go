@@ -57,6 +57,8 @@ type ownDrill struct {
 
 	servers []decoyServer // the decoy's own first
 	ladders chan drill.Ladder
+	page    struct{ origin, token string } // the session on it, if there is one
+	run     foreground
 }
 
 // decoyServer is one server of a decoy.
@@ -175,7 +177,10 @@ func (o *ownDrill) carryOut(ctx context.Context, rounds int, progress func(strin
 	if err := o.prepare(ctx, r); err != nil {
 		return report, err
 	}
-	ways, left := o.ways()
+	ways, left, err := o.ways(ctx)
+	if err != nil {
+		return report, err
+	}
 	r.Ways = ways
 	if r.Big = availableMemory() >= residentNeeds; !r.Big {
 		left = append(left, control.NotTried{Way: "1 GiB resident", Why: "too little memory is free for it beside everybody else", How: "mcprun drill kill, when 4 GiB are free"})
@@ -231,8 +236,12 @@ func (o *ownDrill) prepare(ctx context.Context, r *drill.Drill) error {
 	if err != nil {
 		return err
 	}
+	o.run.text = texts[0]
+	if err := os.WriteFile(o.yaml(), o.run.text, 0o600); err != nil {
+		return fmt.Errorf("making the decoy: %w", err)
+	}
 	for _, text := range texts {
-		def, err := ownDefinition(filepath.Join(dir, "server.yaml"), text)
+		def, err := ownDefinition(o.yaml(), text)
 		if err != nil {
 			return err
 		}
@@ -382,6 +391,7 @@ func (o *ownDrill) end(ctx context.Context, r *drill.Drill) error {
 	}
 	wg.Wait()
 	errs = append(errs, stopped...)
+	errs = append(errs, o.run.settled(ctx), o.leavePage(ctx))
 	if r.Ear != nil {
 		errs = append(errs, r.Ear.Close())
 	}

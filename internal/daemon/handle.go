@@ -192,27 +192,35 @@ func (d *Daemon) start(ctx context.Context, c *control.Call) (*control.Result, e
 	if err != nil {
 		return nil, err
 	}
-	s, err := d.server(def.m.Name, true)
+	s, err := d.startDefined(ctx, c, def)
 	if err != nil {
-		return nil, err
-	}
-	if err := s.start(ctx, def, c.Peer.Principal(), c.Op == control.OpRun, c.Progress); err != nil {
 		return nil, err
 	}
 	st := s.status()
 	return &control.Result{Server: &st}, nil
 }
 
-// runForeground starts a server that lives as long as the request's connection.
-func (d *Daemon) runForeground(ctx context.Context, c *control.Call) (*control.Result, error) {
-	if _, err := d.start(ctx, c); err != nil {
-		return nil, err
-	}
-	def, err := define(c, true)
+func (d *Daemon) startDefined(ctx context.Context, c *control.Call, def *definition) (*server, error) {
+	s, err := d.server(def.m.Name, true)
 	if err != nil {
 		return nil, err
 	}
-	s, err := d.server(def.m.Name, false)
+	return s, s.start(ctx, def, c.Peer.Principal(), c.Op == control.OpRun, c.Progress)
+}
+
+// runForeground starts a server that lives as long as the request's connection.
+func (d *Daemon) runForeground(ctx context.Context, c *control.Call) (*control.Result, error) {
+	def, over := d.drills.asks(c)
+	if def != nil {
+		defer over()
+		c.Server = def.m.Name
+	} else {
+		var err error
+		if def, err = define(c, true); err != nil {
+			return nil, err
+		}
+	}
+	s, err := d.startDefined(ctx, c, def)
 	if err != nil {
 		return nil, err
 	}

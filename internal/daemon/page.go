@@ -61,15 +61,19 @@ func (d *Daemon) pageAddress(c *control.Call) (*control.Result, error) {
 	if d.page.srv == nil {
 		return nil, &mcprun.Error{Class: mcprun.Failed, What: doing, Err: d.page.why, Hint: "mcprund -web localhost:PORT; until then: mcprun approvals, approve and deny"}
 	}
-	who := c.Peer.Principal()
-	if err := d.record.AppendDurable(&audit.Record{Type: audit.TypeNote, Principal: who, Who: string(who), Reason: "asked for an address of the approval page"}); err != nil {
-		return nil, fmt.Errorf("%s: it cannot be recorded: %w", doing, err)
-	}
-	address, err := d.page.srv.Address(who)
+	address, err := d.addressFor(c.Peer.Principal())
 	if err != nil {
-		return nil, &mcprun.Error{Class: mcprun.Failed, What: doing, Err: err}
+		return nil, withContext(doing, err)
 	}
 	return &control.Result{Page: address}, nil
+}
+
+// addressFor makes and records an address for an operator, on a daemon that has a page.
+func (d *Daemon) addressFor(who mcprun.Principal) (string, error) {
+	if err := d.record.AppendDurable(&audit.Record{Type: audit.TypeNote, Principal: who, Who: string(who), Reason: "asked for an address of the approval page"}); err != nil {
+		return "", fmt.Errorf("it cannot be recorded: %w", err)
+	}
+	return d.page.srv.Address(who)
 }
 
 // office is the daemon as the page sees it.

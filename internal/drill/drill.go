@@ -63,6 +63,7 @@ type Ladder struct {
 // an answer, with that.
 type Way struct {
 	Name  string
+	Start func(context.Context) error // of the decoy, where this way needs one of its own
 	Throw func(ctx context.Context, t limits.Target, why string) error
 }
 
@@ -149,7 +150,11 @@ func (d *Drill) life(ctx context.Context, w Way, k kind, small bool) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	if err := d.Host.Start(ctx); err != nil {
+	start := d.Host.Start
+	if w.Start != nil {
+		start = w.Start
+	}
+	if err := start(ctx); err != nil {
 		return err
 	}
 	if k.more {
