@@ -3,6 +3,7 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -15,8 +16,8 @@ import (
 	"github.com/mcprun/mcprun/netpolicy/egress"
 )
 
-// reload puts the egress rules, the limits and the kill rules of a changed server.yaml in force for the
-// server that runs. Whatever is wrong, the rules that hold stay.
+// reload puts the egress rules, the limits, the kill rules and stricter tools of a changed
+// server.yaml in force for the server that runs. Whatever is wrong, the rules that hold stay.
 func (d *Daemon) reload(c *control.Call) (*control.Result, error) {
 	def, err := define(c, true)
 	if err != nil {
@@ -45,7 +46,7 @@ func (s *server) reload(def *definition, who mcprun.Principal) (*control.RuleCha
 		return nil, &mcprun.Error{Class: mcprun.Failed, What: doing, Why: "it is not running", Hint: "mcprun start " + def.file}
 	}
 	if keys := needStart(old, def); len(keys) > 0 {
-		return nil, &mcprun.Error{Class: mcprun.Denied, What: doing, Why: "only egress, limits and kill can be changed while it runs, and there changed: " + strings.Join(keys, ", "), Hint: again}
+		return nil, &mcprun.Error{Class: mcprun.Denied, What: doing, Why: "only egress, limits and kill can be changed while it runs, and tools be withdrawn or raised in risk; and there changed: " + strings.Join(keys, ", "), Hint: again}
 	}
 	if err := s.d.within(doing, def); err != nil {
 		return nil, err
@@ -72,13 +73,19 @@ func (s *server) reload(def *definition, who mcprun.Principal) (*control.RuleCha
 	s.knownBy(def)
 	// A new rule can be a way out, which the risk of calls depends on; and the ceilings
 	// may have changed since they were looked at.
-	return change, s.enforce(who)
+	if err := s.enforce(who); err != nil {
+		return change, err
+	}
+	s.front.ToolsChanged()
+	return change, nil
 }
 
 // needStart names what differs between two definitions and is not read again
 // while a server runs.
 func needStart(old, def *definition) []string {
-	keys := slices.DeleteFunc(manifest.Changed(old.m, def.m), func(key string) bool { return key == "egress" || key == "limits" || key == "kill" })
+	keys := slices.DeleteFunc(manifest.Changed(old.m, def.m), func(key string) bool {
+		return key == "egress" || key == "limits" || key == "kill" || key == "tools" && manifest.ToolsTightened(old.m, def.m)
+	})
 	if old.file != def.file {
 		keys = append(keys, "the file's place")
 	}
@@ -93,7 +100,11 @@ func needStart(old, def *definition) []string {
 
 // reloadable is all that a reload can change, as server.yaml has it.
 func reloadable(m *manifest.Server) []string {
-	return append(append(rules(m), "limits: "+m.LimitsText()), m.KillText()...)
+	out := append(append(rules(m), "limits: "+m.LimitsText()), m.KillText()...)
+	for _, name := range slices.Sorted(maps.Keys(m.Tools)) {
+		out = append(out, fmt.Sprintf("tool %s: risk %s", name, m.Tools[name].Risk))
+	}
+	return out
 }
 
 func without(all, but []string) []string {
