@@ -73,7 +73,7 @@ func OpenSwitches(dir string) (*Switches, error) {
 		}
 		var k Kill
 		if err := json.Unmarshal(raw, &k); err != nil || k.file() != e.Name() || k.Valid() != nil {
-			return nil, fmt.Errorf("kill switch %s is damaged; look at it, then remove it to revive what it stopped", path)
+			return nil, fmt.Errorf("kill switch %s is damaged; look at it, then remove it, and mcprun revive what it stopped", path)
 		}
 		t.kills[e.Name()] = k
 	}

@@ -235,7 +235,7 @@ func (d *Daemon) open(ctx context.Context) error {
 	d.desk = approval.New(d.record, timeNow)
 	d.desk.Rules = d.approvalRules
 	if err := d.restoreWaiting(); err != nil {
-		return fmt.Errorf("reading what waits for a human: %w", err)
+		return fmt.Errorf("reading what waits for a human, and kills that were cut short: %w", err)
 	}
 	if err := d.recallSeen(); err != nil {
 		return err
@@ -263,14 +263,21 @@ func (d *Daemon) open(ctx context.Context) error {
 	return nil
 }
 
-// restoreWaiting reads from the record what waits for somebody's word, or for one more.
+// restoreWaiting reads from the record what waits for somebody's word, or for one more,
+// and which kills were cut short.
 func (d *Daemon) restoreWaiting() error {
-	since := timeNow().Add(-max(approval.Life, limits.ReviveLife))
-	return audit.Since(d.opts.Dirs.Audit(), since, func(e audit.Entry) error {
+	since, lost := timeNow().Add(-max(approval.Life, limits.ReviveLife)), lostKills{}
+	err := audit.Since(d.opts.Dirs.Audit(), since, func(e audit.Entry) error {
 		d.desk.Restore(&e.Record)
 		d.restoreYes(&e.Record)
+		lost.read(&e.Record)
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	d.throwLost(lost)
+	return nil
 }
 
 // recordStart says that a new life begins and which switches it finds thrown:
