@@ -156,7 +156,6 @@ func (c *crasher) live(n int) map[string]bool {
 // recover starts an ordinary daemon on what the crash left.
 func (c *crasher) recover(known map[string]bool) {
 	c.t.Helper()
-	onDisk := len(c.switchFiles())
 	begun := time.Now()
 	if !c.start(c.ordinary) {
 		c.t.Fatal("no daemon starts after the crash")
@@ -166,16 +165,15 @@ func (c *crasher) recover(known map[string]bool) {
 		c.t.Errorf("ready %v after the crash, want %v", took, readyAfter)
 	}
 	c.d.NothingLeft(c.before)
-	c.checkSwitches(known, onDisk)
+	c.checkSwitches(known)
 	if out, errs, code := c.d.Run("audit", "verify"); code != 0 {
 		c.t.Errorf("the record is not whole: %s%s", out, errs)
 	}
-	c.d.Shutdown()
-	for _, f := range c.switchFiles() {
-		if err := os.Remove(f); err != nil {
-			c.t.Fatal(err)
-		}
+	for _, k := range c.held() {
+		target, _, _ := strings.Cut(k, " by ")
+		c.d.Must("revive", strings.Replace(target, "everything", "--all", 1), "--why", "test")
 	}
+	c.d.Shutdown()
 }
 
 func (c *crasher) switchFiles() []string {
@@ -183,11 +181,12 @@ func (c *crasher) switchFiles() []string {
 	return found
 }
 
-// checkSwitches compares the switches that hold with what commands reported.
-func (c *crasher) checkSwitches(known map[string]bool, onDisk int) {
+// checkSwitches compares the switches that hold with what is on disk, and with what
+// commands reported.
+func (c *crasher) checkSwitches(known map[string]bool) {
 	c.t.Helper()
 	held := c.held()
-	if len(held) != onDisk {
+	if onDisk := len(c.switchFiles()); len(held) != onDisk {
 		c.t.Errorf("switches that hold: %q, but %d are on disk", held, onDisk)
 	}
 	for target, thrown := range known {
