@@ -31,6 +31,7 @@ const (
 // never counts one that did not; of bytes it counts at most what was set aside for those
 // that were under way.
 func TestBudgetsOutliveCrashes(t *testing.T) {
+	t.Parallel()
 	d := prepared(t)
 	rounds := 100
 	if testing.Short() {

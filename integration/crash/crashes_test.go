@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,28 +39,58 @@ type crasher struct {
 }
 
 func TestTwoHundredCrashes(t *testing.T) {
-	c := newCrasher(t)
-	hits := c.count()
-	if hits < crashes {
-		t.Fatalf("the scenario passes %d fail points, want %d or more", hits, crashes)
-	}
 	step := 1
 	if testing.Short() {
 		step = 10
 	}
-	begun, steps := time.Now(), map[string]int{}
-	for i := 1; i <= crashes; i += step {
-		name := c.crash(hits * i / crashes)
-		steps[name]++
-		if t.Failed() {
-			t.Fatalf("after the crash at %s", name)
+	begun, all := time.Now(), newSteps()
+	t.Run("crash", func(t *testing.T) {
+		for first := range lines {
+			t.Run(strconv.Itoa(first), func(t *testing.T) {
+				t.Parallel()
+				c := newCrasher(t)
+				hits := c.count()
+				if hits < crashes {
+					t.Fatalf("the scenario passes %d fail points, want %d or more", hits, crashes)
+				}
+				for i := 1 + first*step; i <= crashes; i += lines * step {
+					name := c.crash(hits * i / crashes)
+					all.add(name, c.slowest)
+					if t.Failed() {
+						t.Fatalf("after the crash at %s", name)
+					}
+				}
+			})
 		}
+	})
+	t.Logf("%d crashes in %v at %d different steps, slowest restart %v", all.n, time.Since(begun).Round(time.Second), len(all.at), all.slowest.Round(time.Millisecond))
+	if want := crashes / step; all.n != want && !t.Failed() {
+		t.Errorf("%d crashes, want %d", all.n, want)
 	}
-	t.Logf("%d fail points passed, %d crashes in %v at %d different steps, slowest restart %v",
-		hits, (crashes+step-1)/step, time.Since(begun).Round(time.Second), len(steps), c.slowest.Round(time.Millisecond))
-	for _, name := range slices.Sorted(maps.Keys(steps)) {
-		t.Logf("%4d %s", steps[name], name)
+	for _, name := range slices.Sorted(maps.Keys(all.at)) {
+		t.Logf("%4d %s", all.at[name], name)
 	}
+}
+
+// lines is how many daemons crash side by side: much of a crash is waiting.
+const lines = 2
+
+// steps counts at which ones daemons crashed.
+type steps struct {
+	mu      sync.Mutex
+	n       int
+	at      map[string]int
+	slowest time.Duration
+}
+
+func newSteps() *steps { return &steps{at: map[string]int{}} }
+
+func (s *steps) add(name string, slowest time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.n++
+	s.at[name]++
+	s.slowest = max(s.slowest, slowest)
 }
 
 // newCrasher brings up a daemon whose folders have the image, and lists what an

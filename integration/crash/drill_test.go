@@ -16,6 +16,7 @@ var wherever = []string{"drill.named", "runtime.image-unpacked", "limits.switch-
 // Whatever a drill has left when the daemon dies is gone after the next start: a switch of
 // it that stayed thrown would be nobody's, and shown for ever.
 func TestCrashesInADrill(t *testing.T) {
+	t.Parallel()
 	c := newCrasher(t)
 	if !c.start(c.ordinary) {
 		t.Fatal("the daemon ended at its start")

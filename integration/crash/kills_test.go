@@ -19,6 +19,7 @@ func entries(t *testing.T, d *harness.Daemon, what string) int {
 }
 
 func TestHundredStartsAndKills(t *testing.T) {
+	t.Parallel()
 	d := prepared(t)
 	rounds := 100
 	if testing.Short() {

@@ -14,6 +14,7 @@ import (
 // what was killed came back at first, and a rule that kills by itself began at one below
 // its count. What was taken back before the crash stays so.
 func TestRecordedKillsHold(t *testing.T) {
+	t.Parallel()
 	testenv.Need(t, "root", "containerd", "images")
 	c := newCrasher(t)
 	c.start(c.ordinary)
