@@ -120,19 +120,22 @@ func (c Hierarchies) exists(path string) bool {
 	return false
 }
 
-// thaw wakes what a v1 freezer holds; absent files mean nothing is frozen.
+// thaw wakes what freezers hold at and below path, after it was killed; absent files mean
+// nothing is frozen. With v2 nothing wakes that way, but runc takes the container for
+// paused and does not remove it.
 func (c Hierarchies) thaw(path string) {
-	for _, root := range c.v1 {
-		dir := filepath.Join(root, path)
-		if unix.Access(filepath.Join(dir, "freezer.state"), unix.F_OK) != nil {
-			continue // another controller's
-		}
-		filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-			if err == nil && d.Name() == "freezer.state" {
-				os.WriteFile(p, []byte("THAWED"), 0)
+	for _, dir := range c.dirs(path) {
+		for file, word := range map[string]string{"freezer.state": "THAWED", "cgroup.freeze": "0"} {
+			if unix.Access(filepath.Join(dir, file), unix.F_OK) != nil {
+				continue // another controller's
 			}
-			return nil
-		})
+			filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+				if err == nil && d.Name() == file {
+					os.WriteFile(p, []byte(word), 0)
+				}
+				return nil
+			})
+		}
 	}
 }
 

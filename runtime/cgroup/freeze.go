@@ -25,7 +25,7 @@ var ErrNotFrozen = errors.New("not every process could be frozen")
 
 // Freeze stops every process below path where it stands and returns when all do. A
 // frozen process uses no processor and answers nothing, keeps its memory, and can
-// still be killed: see Kill, which thaws what v1 holds. give says that it is no longer
+// still be killed: see Kill, which thaws it. give says that it is no longer
 // wanted; it may be nil.
 //
 // It holds no process that leaves the cgroup: what runs in our containers cannot.
