@@ -74,6 +74,6 @@ size=$(($(du -sm "$root" | cut -f1) * 2 + 1024))
 mke2fs -q -t ext4 -d "$root" "$work/disk.img" "${size}M"
 timeout --foreground "$seconds" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 3072 -no-reboot -nographic -nic none \
   -kernel "$cache"/kernel/boot/vmlinuz-* -initrd "$work/initrd.img" -append "console=ttyS0 quiet panic=-1 rdinit=/init" \
-  -drive "file=$work/disk.img,format=raw,if=virtio,cache=unsafe" </dev/null | tr -d '\r' | tee "$work/out"
+  -drive "file=$work/disk.img,format=raw,if=virtio,cache=unsafe" </dev/null | sed -u 's/\r//g' | tee "$work/out"
 code=$(sed -n 's/^vm: exit code //p' "$work/out" | tail -1)
 exit "${code:-1}"

@@ -308,38 +308,3 @@ func TestLimitsOfTheOperator(t *testing.T) {
 	two.passes("the sixth of this user")
 	one.stops("the seventh", "limit.budget", fmt.Sprintf("all calls of uid:%d may use 6/month", os.Getuid()))
 }
-
-// A server that uses processor time by itself is stopped before its budget of it is
-// overspent, and does not start again until an operator gives it back.
-func TestBudgetOfProcessorTime(t *testing.T) {
-	d := harness.New(t)
-	d.Up("s", "commands", "profile: node\nresources: {cpu: 1}\nlimits: {budget: {cpu: 5s/month}}\ntools: {run_command: {risk: low, arguments: {command: {unchecked: test}}}}\n")
-	c := &counted{start(t, d.Command("connect", "s")), t, d}
-	if text, no := c.call("run_command", `{"command":"echo within"}`); !strings.Contains(text, "within") {
-		t.Fatalf("%s %+v", text, no)
-	}
-	c.next++
-	fmt.Fprintf(c.in, `{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"run_command","arguments":{"command":"while :; do :; done"}}}`+"\n", c.next)
-	c.state("stopped", "may use 5s/month of cpu")
-	if got := c.rows()["server s cpu"]; !strings.HasSuffix(got, " of 5s a month") || got > "5s of" {
-		t.Errorf("used: %s", got)
-	}
-	if _, errs, code := d.Run("start", "s.yaml"); code == 0 || !strings.Contains(errs, "limits reset s") {
-		t.Errorf("a start without a budget: %d %s", code, errs)
-	}
-	d.Must("limits", "reset", "s", "--why", "test")
-	d.Must("start", "s.yaml")
-}
-
-// state waits until mcprun ps says so.
-func (c *counted) state(want, says string) {
-	c.t.Helper()
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
-		out := c.d.Must("ps", "--json")
-		if strings.Contains(out, `"state": "`+want+`"`) && strings.Contains(out, says) {
-			return
-		} else if time.Now().After(end) {
-			c.t.Fatalf("want %s, %s: %s", want, says, out)
-		}
-	}
-}

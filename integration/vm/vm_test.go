@@ -20,6 +20,8 @@ import (
 var suites = []struct{ pkg, tests string }{
 	{"integration/containment", "TestProbe$/go|TestLandlockIsASecondFence|TestLimitsBite|TestOnlyLoopback|TestImageConfigGivesNoRights"},
 	{"integration/crash", "TestKillWithoutDaemon|TestHundredStartsAndKills"},
+	{"integration/lives", "TestControlGroupOfAServer"},
+	{"runtime/cgroup", "TestKillAll|TestFreeze|TestFreezeGivenUp|TestFreezeNothing|TestLimitsThatAreHitAreToldOf|TestSetMemory"},
 	{"netpolicy/nft", "TestEveryConnectionArrives|TestOwnLoopback|TestTheRestIsRefusedAndSeen|TestNoRulesNoWay"},
 }
 
@@ -87,7 +89,8 @@ func guest(t *testing.T) string {
 	}
 	run(t, "../..", "go", "build", "-tags", "failpoints", "-o", prebuilt+"/mcprund", "./cmd/mcprund")
 	run(t, "../..", "env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", prebuilt+"/probe", "./integration/probe")
-	run(t, "../..", "go", "run", "./hack/mkimage", "-cache", filepath.Join(prebuilt, "cache"), "-o", prebuilt, "static:"+prebuilt+"/probe")
+	run(t, "../..", "env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", prebuilt+"/unruly", "./integration/lives/unruly")
+	run(t, "../..", "go", "run", "./hack/mkimage", "-cache", filepath.Join(prebuilt, "cache"), "-o", prebuilt, "static:"+prebuilt+"/probe", "static:"+prebuilt+"/unruly")
 	script := "#!/bin/sh\nexport MCPRUN_BIN=/usr/local/bin MCPRUN_IMAGES=/tests MCPRUN_TEST_PROMISES=all MCPRUN_TEST_PREBUILT=/prebuilt\n" +
 		"mcprund -test-egress\nmcprund -run /tmp/v -data /tmp/v.data 2>/dev/null & sleep 3; mcprun version --run /tmp/v; mcprun shutdown --run /tmp/v\nfailed=0\n"
 	for _, s := range suites {
