@@ -37,7 +37,7 @@ func TestNewUser(t *testing.T) {
 	u.change("files.yaml", "  edit_file:\n", "risk: high  # the server says it may destroy", "risk: medium  # the folder is in git\n    preview: {arguments: {dryRun: true}}")
 	u.prints("check files.yaml", 0, "if it changed: mcprun stop files && mcprun start files.yaml")
 	u.prints("start files.yaml", 1, "it is running, and since then there changed: tools", "hint: mcprun stop files && mcprun start ")
-	u.prints("reload files.yaml", 3, "can be changed while it runs, and there changed: tools", "hint: mcprun stop files && mcprun start ")
+	u.prints("reload files.yaml", 3, "and tools be withdrawn or raised in risk; more than that changed of: tools", "hint: mcprun stop files && mcprun start ")
 	d.Must("stop", "files")
 	d.Must("start", "files.yaml")
 	o.answer(u.edit("notes.txt", "Friday", "Monday"), "+The meeting is on Monday.")

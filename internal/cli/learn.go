@@ -259,7 +259,7 @@ func readCalls(path string) ([]learnCall, error) {
 
 func (a *App) showLearned(w io.Writer, file, was, out string, all learned.Seen, again bool) {
 	if again {
-		fmt.Fprintln(a.Err, "mcprun: what was learned before was of another image, and was left out")
+		fmt.Fprintln(a.Err, "mcprun: what was learned before was of another image, or by another version, and was left out")
 	}
 	p, err := readProfile(out)
 	if err != nil {

@@ -46,7 +46,7 @@ func (s *server) reload(def *definition, who mcprun.Principal) (*control.RuleCha
 		return nil, &mcprun.Error{Class: mcprun.Failed, What: doing, Why: "it is not running", Hint: "mcprun start " + def.file}
 	}
 	if keys := needStart(old, def); len(keys) > 0 {
-		return nil, &mcprun.Error{Class: mcprun.Denied, What: doing, Why: "only egress, limits and kill can be changed while it runs, and tools be withdrawn or raised in risk; and there changed: " + strings.Join(keys, ", "), Hint: again}
+		return nil, &mcprun.Error{Class: mcprun.Denied, What: doing, Why: "while it runs, egress, limits and kill can be changed, and tools be withdrawn or raised in risk; more than that changed of: " + strings.Join(keys, ", "), Hint: again}
 	}
 	if err := s.d.within(doing, def); err != nil {
 		return nil, err
