@@ -60,8 +60,8 @@ var ways = []path{
 
 // egress measures what the way out costs over a direct connection to the same
 // host, with the same client: in the container, and beside the daemon. What a connection
-// through a relay that checks nothing costs is measured too: it says how much of the
-// cost is that of any program in between.
+// through a relay that checks nothing costs is measured too, for a client in no
+// container: about that much is the cost of any program in between.
 func egress(outer *bench, r *report) (err error) {
 	progress("egress")
 	t := &bed{}
