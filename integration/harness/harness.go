@@ -35,8 +35,8 @@ type Daemon struct {
 // deadline bounds one command: the longest is the unpacking of an image on a busy machine.
 const deadline = 3 * time.Minute
 
-// New starts a daemon that ends with the test. Images are unpacked once for all
-// tests of a run: the data folder is MCPRUN_TEST_DATA where that is set.
+// New starts a daemon that ends with the test. Its folders are its own, so each unpacks the
+// images that it uses.
 func New(t testing.TB, args ...string) *Daemon {
 	t.Helper()
 	testenv.Need(t, "root", "containerd", "images")

@@ -23,13 +23,12 @@ type lostKills map[limits.Target]limits.Kill
 // read takes the records of earlier lives, in their order.
 func (l lostKills) read(r *audit.Record) {
 	t, ok := approval.KillTarget(r)
-	if !ok {
-		return
-	}
-	switch r.Type {
-	case audit.TypeKill:
+	switch {
+	case r.Type == audit.TypeKill && !ok: // of another version: what it stopped cannot be told, so everything is
+		l[limits.Target{}] = limits.Kill{Who: r.Who, Why: "the record has a kill whose target this version cannot read: " + r.Why, When: r.Time, Way: r.Detail[detailWay]}
+	case r.Type == audit.TypeKill:
 		l[t] = limits.Kill{Target: t, Who: r.Who, Why: r.Why, When: r.Time, Way: r.Detail[detailWay]}
-	case audit.TypeRevive:
+	case r.Type == audit.TypeRevive && ok:
 		delete(l, t)
 	}
 }
