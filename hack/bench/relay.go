@@ -25,8 +25,7 @@ import (
 // connection costs as soon as any program carries it. It is what the standard library
 // gives, with nothing tuned: two copies, or the reverse proxy.
 
-// relayEnv makes this program such a relay: for each protocol where it listens and where
-// that goes.
+// relayEnv makes this program such a relay, to this address.
 const relayEnv = "BENCH_RELAY"
 
 const (

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // While a server is watched with a fake internet, which is the default, every name and
@@ -101,6 +102,33 @@ func TestFakeInternet(t *testing.T) {
 		t.Errorf("the real internet, where no rule is: %s", answers)
 	}
 	proposed("# Tried to go to evil.example.org, and was refused: ")
+	// What was proposed is what it needs: with the marks taken away it does the same, while
+	// the tool is called, and not behind its back.
+	raw, err := os.ReadFile(filepath.Join(w.d.Dir, "net-learned.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, below, _ := strings.Cut(string(raw), "take the \"# \" away.\n")
+	for line := range strings.Lines(below) {
+		own += strings.TrimPrefix(line, "# ")
+	}
+	w.d.Write("net-own.yaml", own)
+	w.d.Write("net.yaml", "version: 1\nname: net\nimage: "+imagePath("net")+"\nprofile: ./net-own.yaml\ntools: {run_command: {risk: low, arguments: {command: {unchecked: tests}}}}\n")
+	w.d.Must("lock", "net.yaml")
+	w.d.Must("start", "net.yaml")
+	arrived := len(web.Requests())
+	if out := w.sh("net", allowed); !strings.Contains(out, `"method":"GET"`) || len(web.Requests()) != arrived+1 {
+		t.Errorf("under what was learned: %s", out)
+	}
+	w.sh("net", "(sleep 1; "+allowed+") >/dev/null 2>&1 &")
+	refused := func() bool { return strings.Contains(w.summary(), "api.example.com egress.tool") }
+	for end := time.Now().Add(20 * time.Second); !refused() && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	}
+	w.deniedFor("api.example.com", "egress.tool", "")
+	if n := len(web.Requests()); n != arrived+1 {
+		t.Errorf("%d requests arrived behind the tool's back", n-arrived-1)
+	}
+	w.d.Must("stop", "net")
 	if _, hint, code := w.d.Run("learn", "net.yaml", "--internet", "some"); code != 2 || !strings.Contains(hint, "no internet") {
 		t.Errorf("exit code %d: %s", code, hint)
 	}

@@ -42,6 +42,9 @@ func (e event) attempt(allowed bool) Attempt {
 
 // carried tells of a connection, or of a request on one, that a rule allowed.
 func (c *conn) carried(q *request) {
+	if c.way.cfg.Watch == nil { // as of every server but one that is watched
+		return
+	}
 	e := c.allowed()
 	grant, upgrade := c.decision.Grant, false
 	if q != nil {
